@@ -1,0 +1,181 @@
+"""How a variant is trained, as data. Free of torch.
+
+Two recipes exist wherever the paper's text and its released code disagree: ``code`` is what made the published
+weights, ``paper`` is what the text says. Each field names its source, and a test holds us to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal
+
+from spade_core.settings import DiscriminatorSettings, EncoderSettings, Initialization
+
+StepName = Literal["shared", "pix2pixhd"]
+Adversarial = Literal["hinge", "least_squares"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Epochs of a run on one data set, with the linear decay of the learning rates to 0 at the end."""
+
+    epochs: int
+    """Passes over the training split."""
+    decay_from: int | None = None
+    """Epoch after which the rates fall linearly; None keeps them constant."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"Schedule.epochs is {self.epochs}; it must be at least 1")
+        if self.decay_from is not None and not 0 <= self.decay_from < self.epochs:
+            raise ValueError(
+                f"Schedule.decay_from is {self.decay_from}; it must lie in 0 .. {self.epochs - 1} "
+                f"(epochs={self.epochs}), or be None for a constant rate"
+            )
+
+    def factor(self, epoch: int) -> float:
+        """What the learning rates are multiplied with in ``epoch`` (1-based).
+
+        As released: the rate falls by 1/(epochs - decay_from) after each epoch beyond ``decay_from``, so the last
+        epoch of 100 + 100 still runs at 1 %.
+        """
+        if self.decay_from is None:
+            return 1.0
+        falls = max(0, min(epoch, self.epochs) - 1 - self.decay_from)
+        return 1.0 - falls / (self.epochs - self.decay_from)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything about training that changes the weights, except data, length, seed and hardware."""
+
+    name: str
+    """``code``, ``paper`` or a system's own name."""
+    step: StepName = "shared"
+    """Which optimisation step: the shared one (fake made anew for the discriminator) or pix2pixHD's own."""
+    learning_rate_generator: float = 1e-4
+    learning_rate_discriminator: float = 4e-4
+    beta1: float = 0.0
+    beta2: float = 0.9
+    adversarial: Adversarial = "hinge"
+    feature_matching_weight: float = 10.0
+    perceptual_weight: float = 10.0
+    """Weight of the VGG19 loss; 0 switches it off, and then no weights file is needed."""
+    kl_weight: float = 0.2
+    """Weight of the KL divergence in its mean form; acts with an image encoder only."""
+    discriminator: DiscriminatorSettings | None = DiscriminatorSettings()
+    """None for systems that have no discriminator."""
+    encoder: EncoderSettings | None = None
+    """The image encoder that makes z from the real image; None without style guidance."""
+    initialization: Initialization = "released"
+    batch_images: int = 32
+    """Global batch over all ranks."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    """Length of training by data set name."""
+    sources: Mapping[str, str] = field(default_factory=dict, metadata={"semantic": False})
+    """Where each field's value comes from."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate_generator", "learning_rate_discriminator"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"Recipe.{name} is {getattr(self, name)}; a learning rate must be positive")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"Recipe.{name} is {getattr(self, name)}; Adam needs 0 <= beta < 1")
+        for name in ("feature_matching_weight", "perceptual_weight", "kl_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Recipe.{name} is {getattr(self, name)}; use 0 to switch a loss off")
+        if self.batch_images < 1:
+            raise ValueError(f"Recipe.batch_images is {self.batch_images}; it must be at least 1")
+        if self.discriminator is None and self.feature_matching_weight:
+            raise ValueError(
+                f"Recipe {self.name!r} has no discriminator but feature_matching_weight="
+                f"{self.feature_matching_weight}; feature matching compares discriminator features: set it to 0"
+            )
+
+    def explained(self) -> list[tuple[str, object, str]]:
+        """Rows of (field, value, source), for ``show variant``."""
+        shown = [item.name for item in fields(self) if item.name not in ("name", "sources", "schedules")]
+        rows: list[tuple[str, object, str]] = [(name, getattr(self, name), self.sources.get(name, "")) for name in shown]
+        for dataset, schedule in self.schedules.items():
+            rows.append((f"schedule[{dataset}]", schedule, self.sources.get("schedules", "")))
+        return rows
+
+
+_CODE = "released code (NVlabs/SPADE)"
+_SCHEDULES = {
+    "coco_stuff": Schedule(epochs=100),
+    "ade20k": Schedule(epochs=200, decay_from=100),
+    "ade20k_outdoor": Schedule(epochs=200, decay_from=100),
+    "cityscapes": Schedule(epochs=200, decay_from=100),
+    "flickr_landscapes": Schedule(epochs=50),
+}
+
+CODE = Recipe(
+    name="code",
+    schedules=_SCHEDULES,
+    sources={
+        "step": f"{_CODE}: one generator step, then one discriminator step on a newly generated fake",
+        "learning_rate_generator": f"paper section 4 and {_CODE}: 2e-4 / 2 (TTUR)",
+        "learning_rate_discriminator": f"paper section 4 and {_CODE}: 2e-4 * 2 (TTUR)",
+        "beta1": f"paper section 4 and {_CODE}",
+        "beta2": f"{_CODE}: 0.9; the authors in NVlabs/SPADE#50: 'the paper is wrong'",
+        "adversarial": f"paper section 4 and {_CODE}: hinge, averaged over the discriminators",
+        "feature_matching_weight": f"paper appendix (as pix2pixHD) and {_CODE}",
+        "perceptual_weight": f"paper appendix (as pix2pixHD) and {_CODE}",
+        "kl_weight": "paper appendix: 0.05 per image of a GPU; 4 images on each of 8 GPUs make 0.2 in the mean form",
+        "discriminator": f"{_CODE} since 2019-05-21: 2 scales, 4 layers",
+        "encoder": "paper section 3: only for style-guided synthesis",
+        "initialization": f"{_CODE} as it acts on a GPU: Glorot (gain 0.02) except on spectral-normed weights",
+        "batch_images": "paper section 4: 32 on 8 GPUs",
+        "schedules": "paper section 4: epochs and decay; constant where the text is silent",
+    },
+)
+
+PAPER = replace(
+    CODE,
+    name="paper",
+    beta2=0.999,
+    initialization="glorot",
+    sources={
+        **CODE.sources,
+        "beta2": "paper section 4 (both arXiv versions)",
+        "initialization": "paper section 4: Glorot on every layer; gain 0.02 from the released code",
+    },
+)
+
+_NVIDIA = "released code (NVIDIA/pix2pixHD)"
+PIX2PIXHD = Recipe(
+    name="pix2pixhd",
+    step="pix2pixhd",
+    learning_rate_generator=2e-4,
+    learning_rate_discriminator=2e-4,
+    beta1=0.5,
+    beta2=0.999,
+    adversarial="least_squares",
+    feature_matching_weight=10.0,
+    perceptual_weight=10.0,
+    kl_weight=0.0,
+    discriminator=DiscriminatorSettings(spectral_norm=False),
+    initialization="pix2pixhd",
+    batch_images=32,
+    schedules=_SCHEDULES,
+    sources={
+        "step": f"{_NVIDIA}: one fake for both losses, three discriminator passes, gradients before either update",
+        "learning_rate_generator": _NVIDIA,
+        "learning_rate_discriminator": _NVIDIA,
+        "beta1": _NVIDIA,
+        "beta2": _NVIDIA,
+        "adversarial": f"{_NVIDIA}: least squares, summed over the discriminators, 0.5 * (fake + real)",
+        "feature_matching_weight": _NVIDIA,
+        "perceptual_weight": _NVIDIA,
+        "kl_weight": "no image encoder in this system",
+        "discriminator": f"{_NVIDIA}: 2 scales, n_layers_D 3 (the same five convolutions), no spectral norm",
+        "encoder": "not used here (pix2pixHD's instance features are another input)",
+        "initialization": f"{_NVIDIA}: N(0, 0.02)",
+        "batch_images": "our choice: the batch of the SPADE paper, so that rows see equally many images per step "
+        "(pix2pixHD's default is 1)",
+        "schedules": "our choice: the SPADE paper's epochs",
+    },
+)
