@@ -50,7 +50,7 @@ class Schedule:
 class Recipe:
     """Everything about training that changes the weights, except data, length, seed and hardware."""
 
-    name: str
+    name: str = field(metadata={"semantic": False})
     """``code``, ``paper`` or a system's own name."""
     step: StepName = "shared"
     """Which optimisation step: the shared one (fake made anew for the discriminator) or pix2pixHD's own."""
@@ -69,10 +69,10 @@ class Recipe:
     encoder: EncoderSettings | None = None
     """The image encoder that makes z from the real image; None without style guidance."""
     initialization: Initialization = "released"
-    batch_images: int = 32
-    """Global batch over all ranks."""
-    schedules: Mapping[str, Schedule] = field(default_factory=dict)
-    """Length of training by data set name."""
+    batch_images: int = field(default=32, metadata={"semantic": False})
+    """Global batch over all ranks, where a study names no other."""
+    schedules: Mapping[str, Schedule] = field(default_factory=dict, metadata={"semantic": False})
+    """Length of training by data set name; a run that follows it has it in its identity."""
     sources: Mapping[str, str] = field(default_factory=dict, metadata={"semantic": False})
     """Where each field's value comes from."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from baselines.recipe import Recipe
+from baselines.recipe import Recipe, Schedule
 from baselines.registry import get_variant
 from baselines.variant import GeneratorSettings
 from bench.plain import content_hash, from_plain, to_plain
@@ -61,9 +61,9 @@ class Training:
     """Whether the recipe's schedule for the data set scales the learning rates by epoch."""
     ema_halflife_images: int | None = None
     """Half-life of the moving average of the generator's weights, in images; None: no average is kept."""
-    selection: Selection = "last"
+    selection: Selection = field(default="last", metadata={"semantic": False})
     """Which checkpoint is reported: the last, or the one with the best score during training (marked as such)."""
-    eval_every_steps: int | None = None
+    eval_every_steps: int | None = field(default=None, metadata={"semantic": False})
     """Score the generator during training every so many steps; needed by ``selection="best"``."""
     save_every_steps: int = field(default=1000, metadata={"semantic": False})
     sample_every_steps: int = field(default=1000, metadata={"semantic": False})
@@ -111,20 +111,19 @@ class RunSpec:
         height, width = self.dataset.size
         return f"{self.variant}-{self.dataset.name}-{height}x{width}-seed{self.seed}-{self.run_id}"
 
+    @property
+    def schedule(self) -> Schedule | None:
+        """The recipe's schedule for the data set, where the run follows it."""
+        return self.recipe.schedules.get(self.dataset.name) if self.training.decay else None
+
     def _identity(self) -> dict[str, Any]:
-        return {
-            "variant": self.variant,
-            "generator": self.generator,
-            "recipe": self.recipe,
-            "dataset": self.dataset,
-            "training": self.training,
-            "seed": self.seed,
-        }
+        shown = {name: getattr(self, name) for name in ("variant", "generator", "recipe", "dataset", "training", "seed")}
+        return {**shown, "schedule": self.schedule}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with ``run_id`` added for the reader of the file."""
-        plain: dict[str, Any] = to_plain(self._identity())
-        return {"run_id": self.run_id, **plain}
+        names = ("variant", "generator", "recipe", "dataset", "training", "seed")
+        return {"run_id": self.run_id, **{name: to_plain(getattr(self, name)) for name in names}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str = "run.json") -> RunSpec:

@@ -1,0 +1,283 @@
+"""The store: every run and every evaluation in a folder of its own. The only module that knows the paths.
+
+    STORE/runs/<run name>/        run.json status.json metrics.jsonl provenance.json error.txt
+                                  checkpoints/ samples/ generated/<step>-<weights>/ tensorboard/
+    STORE/evaluations/<eval id>/  evaluation.json confusion.npz
+
+A run's state is what its own folder says. Nothing here imports torch or pandas, so a copied store can be read anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.atomic import read_json, write_json
+from bench.plain import content_hash, from_plain, to_plain
+from bench.run_spec import DatasetRef, RunSpec, Selection
+
+State = Literal["pending", "running", "failed", "done"]
+Weights = Literal["raw", "ema"]
+
+HEARTBEAT_LOST_S = 120.0
+"""A run that says 'running' and has not written its status for so long has died without a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """What ``status.json`` of a run says."""
+
+    state: State
+    step: int = 0
+    steps: int = 0
+    images_per_s: float | None = None
+    eta_s: float | None = None
+    attempt: int = 1
+    """How often the run was started."""
+    host: str = ""
+    pid: int = 0
+    updated: float = 0.0
+    """Seconds since the epoch."""
+    error: str = ""
+    """One line, for a failed run; the whole traceback is in ``error.txt``."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the steps that are done, 0 to 1."""
+        return self.step / self.steps if self.steps else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """What is judged and how: the identity of one evaluation."""
+
+    subject: str
+    """A run's name, ``real`` for the validation images themselves, or ``external:NAME`` for imported images."""
+    run_id: str | None
+    weights: Weights = "raw"
+    selection: Selection = "last"
+    step: int | None = None
+    """Step of the checkpoint; None: the last (or the selected) one."""
+    protocol: str
+    """``name@version``."""
+    dataset: DatasetRef
+    val_images: int | None = None
+    """The first so many validation images; None: all. (Repeats the data set's, to be part of this identity.)"""
+    noise_seed: int = 0
+    """Seed of z, for generators that take one."""
+    weights_sha256: dict[str, str] = field(default_factory=dict)
+    """sha256 of judge and extractor files by name; ``missing`` where a file is not there (then it is judged again
+    once it is)."""
+
+    @property
+    def eval_id(self) -> str:
+        """12 hexadecimal digits."""
+        return content_hash(self)[:12]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One metric's value, or the reason why there is none."""
+
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The content of ``evaluation.json``."""
+
+    eval_id: str
+    spec: EvaluationSpec
+    images: int
+    """Images judged."""
+    step: int | None
+    """Step of the checkpoint that made them; None for real and imported images."""
+    scores: dict[str, Score]
+    """By metric name; percent for mIoU and accuracies."""
+    class_iou: dict[str, float | None]
+    """Intersection over union in percent by class name; None for classes that do not occur."""
+    class_pixels: dict[str, int]
+    """Ground-truth pixels by class name."""
+    selection_note: str = ""
+    seconds: float = 0.0
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+class RunFolder:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def error_file(self) -> Path:
+        return self.path / "error.txt"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def generated(self, step: int, weights: Weights, eval_tag: str = "") -> Path:
+        """Folder of the validation images that the checkpoint of ``step`` generates, as PNG files."""
+        tail = f"-{eval_tag}" if eval_tag else ""
+        return self.path / "generated" / f"step_{step:08d}-{weights}{tail}"
+
+    def exists(self) -> bool:
+        return self.spec_file.is_file()
+
+    def spec(self) -> RunSpec:
+        """The run's specification. Raises ValueError when the file is not what it was."""
+        return RunSpec.from_json(read_json(self.spec_file), str(self.spec_file))
+
+    def create(self, spec: RunSpec) -> None:
+        """Write ``run.json`` unless it is there with the same identity."""
+        if self.exists():
+            self.spec()
+            return
+        write_json(self.spec_file, spec.to_json())
+
+    def status(self) -> RunStatus:
+        """The state as the folder tells it; a running one without a sign of life for two minutes counts as failed."""
+        path = self.path / "status.json"
+        if not path.is_file():
+            return RunStatus(state="pending")
+        status = from_plain(RunStatus, read_json(path), str(path))
+        if status.state == "running" and not _alive(status):
+            silent = time.time() - status.updated
+            why = f"died without a word on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
+            return RunStatus(**{**to_plain(status), "state": "failed", "error": why})
+        return status
+
+    def write_status(self, **values: Any) -> None:
+        """Write ``status.json`` with host, process and time added."""
+        status = RunStatus(host=socket.gethostname(), pid=os.getpid(), updated=time.time(), **values)
+        write_json(self.path / "status.json", to_plain(status))
+
+    def write_provenance(self, data: dict[str, Any], attempt: int) -> None:
+        write_json(self.path / f"provenance-{attempt}.json", data)
+        write_json(self.path / "provenance.json", data)
+
+    def provenance(self) -> dict[str, Any]:
+        path = self.path / "provenance.json"
+        data: dict[str, Any] = read_json(path) if path.is_file() else {}
+        return data
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; a last line that is cut off (the process was killed) is left out."""
+        if not self.metrics_file.is_file():
+            return []
+        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(lines):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                if number == len(lines) - 1:
+                    break
+                raise ValueError(f"{self.metrics_file}: line {number + 1} is not JSON: {line[:80]!r}") from None
+        return rows
+
+
+def _alive(status: RunStatus) -> bool:
+    if status.host == socket.gethostname():
+        try:
+            os.kill(status.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    return time.time() - status.updated < HEARTBEAT_LOST_S
+
+
+class Store:
+    """A folder of runs and evaluations."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    def run(self, spec: RunSpec) -> RunFolder:
+        return RunFolder(self.root / "runs" / spec.name)
+
+    def find_run(self, text: str) -> RunFolder:
+        """The one run whose name is, ends with or contains ``text`` (a run_id, say).
+
+        Raises ValueError that lists the runs when none or several match.
+        """
+        runs = [folder for folder in self.runs() if text in folder.name]
+        exact = [folder for folder in runs if folder.name == text]
+        if len(exact or runs) == 1:
+            return (exact or runs)[0]
+        names = [folder.name for folder in (runs or self.runs())]
+        what = "several runs match" if runs else "no run matches"
+        listed = "\n  ".join(names) if names else "(the store is empty)"
+        raise ValueError(f"{what} {text!r} in {self.root}:\n  {listed}")
+
+    def runs(self) -> Iterator[RunFolder]:
+        folder = self.root / "runs"
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                if (path / "run.json").is_file():
+                    yield RunFolder(path)
+
+    def evaluation_folder(self, eval_id: str) -> Path:
+        return self.root / "evaluations" / eval_id
+
+    def confusion_file(self, eval_id: str) -> Path:
+        """Summed and per-image confusion counts; written before ``evaluation.json``."""
+        return self.evaluation_folder(eval_id) / "confusion.npz"
+
+    def evaluation(self, eval_id: str) -> Evaluation | None:
+        """The finished evaluation, or None."""
+        path = self.evaluation_folder(eval_id) / "evaluation.json"
+        return from_plain(Evaluation, read_json(path), str(path)) if path.is_file() else None
+
+    def evaluation_error(self, eval_id: str) -> str:
+        """One line that says why the evaluation failed, or nothing."""
+        path = self.evaluation_folder(eval_id) / "error.txt"
+        return path.read_text(encoding="utf-8").strip().splitlines()[-1] if path.is_file() else ""
+
+    def evaluations(self) -> Iterator[Evaluation]:
+        folder = self.root / "evaluations"
+        if folder.is_dir():
+            for path in sorted(folder.iterdir()):
+                found = self.evaluation(path.name)
+                if found is not None:
+                    yield found
+
+    def write_evaluation(self, evaluation: Evaluation) -> None:
+        folder = self.evaluation_folder(evaluation.eval_id)
+        write_json(folder / "evaluation.json", to_plain(evaluation))
+        (folder / "error.txt").unlink(missing_ok=True)
+
+    def write_evaluation_error(self, eval_id: str, text: str) -> None:
+        folder = self.evaluation_folder(eval_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(text, encoding="utf-8")
