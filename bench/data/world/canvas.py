@@ -34,8 +34,8 @@ class Canvas:
         self.image = np.zeros((3, height, width), np.float32)
         self.labels = np.zeros((height, width), np.uint8)
         self.instances = np.zeros((height, width), np.int32)
-        self._x = ((np.arange(width, dtype=np.float32) + 0.5) / height)[None]
-        self._y = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
+        self._x: Array = ((np.arange(width) + 0.5) / height).astype(np.float32)[None]
+        self._y: Array = ((np.arange(height) + 0.5) / height).astype(np.float32)[:, None]
         self._things = 0
 
     def window(self, x0: float, x1: float, y0: float, y1: float) -> Window | None:
@@ -53,7 +53,8 @@ class Canvas:
 
     def coverage(self, distance: Array) -> Array:
         """How much of each pixel lies inside, from a signed distance in scene units (positive inside)."""
-        return np.clip(distance * np.float32(self.height) + np.float32(0.5), 0.0, 1.0)
+        cover: Array = np.clip(distance * np.float32(self.height) + np.float32(0.5), 0.0, 1.0)
+        return cover
 
     def new_instance(self, label: int) -> int:
         """An id for one more countable thing: 1000 * label + number; regions that nobody counts have id ``label``."""

@@ -20,7 +20,8 @@ _SOIL = rgb((0.44, 0.32, 0.22), (0.52, 0.42, 0.30), (0.30, 0.42, 0.18), (0.60, 0
 
 def wave(phase: Array) -> Array:
     """A sine of period 1, from -1 to 1."""
-    return np.sin(phase * np.float32(2 * np.pi))
+    values: Array = np.sin(phase * np.float32(2 * np.pi))
+    return values
 
 
 def ground_axes(canvas: Canvas, window: Window, horizon: float) -> tuple[Array, Array]:

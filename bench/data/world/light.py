@@ -78,7 +78,8 @@ def pick(rng: np.random.Generator, table: Array, jitter: float = 0.03) -> Array:
     weight, *moves = rng.random(4)
     colour = table[first] + np.float32(weight * 0.5) * (table[second] - table[first])
     moved = colour + (np.asarray(moves, np.float32) - np.float32(0.5)) * np.float32(2 * jitter)
-    return np.clip(moved, 0.0, 1.0).astype(np.float32)[:, None, None]
+    planar: Array = np.clip(moved, 0.0, 1.0).astype(np.float32)[:, None, None]
+    return planar
 
 
 def draw_light(rng: np.random.Generator) -> Light:

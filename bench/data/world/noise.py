@@ -45,7 +45,8 @@ def sample(kind: str, u: NDArray[np.floating], v: NDArray[np.floating], step: fl
     size = len(tile)
     row = np.floor(v * np.float32(size)).astype(np.int32) & (size - 1)
     column = np.floor(u * np.float32(size)).astype(np.int32) & (size - 1)
-    return tile[row, column]
+    values: Array = tile[row, column]
+    return values
 
 
 def curve(kind: str, u: NDArray[np.floating], v: float, step: float) -> Array:
@@ -57,4 +58,5 @@ def curve(kind: str, u: NDArray[np.floating], v: float, step: float) -> Array:
     position = u * np.float32(size)
     left = np.floor(position).astype(np.int32)
     part = (position - left).astype(np.float32)
-    return row[left & (size - 1)] * (1 - part) + row[(left + 1) & (size - 1)] * part
+    values: Array = row[left & (size - 1)] * (1 - part) + row[(left + 1) & (size - 1)] * part
+    return values

@@ -152,11 +152,11 @@ def _lake(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     horizon = 0.42 + 0.14 * rng.random()
     _backdrop(canvas, rng, light, horizon, _clouds(rng, light, 3), int(rng.integers(2, 4)))
     shore = horizon + 0.14 + 0.28 * rng.random()
-    bank = _line(canvas, rng, shore, 0.04)
+    bank: Array = _line(canvas, rng, shore, 0.04)
     land.sea(canvas, rng, light, horizon, bank)
     if rng.random() < 0.3:
         land.sand(canvas, rng, light, horizon, bank)
-        bank = bank + np.float32(0.08)
+        bank = (bank + np.float32(0.08)).astype(np.float32)
     land.grass(canvas, rng, light, horizon, bank)
     if rng.random() < 0.4:
         x, size = rng.random(2)
