@@ -1,0 +1,114 @@
+"""The multi-scale patch discriminator (pix2pixHD's; with spectral norm in the paper, figure 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spade_core.normalization import leaky_relu, param_free_norm
+from spade_core.released import ReleasedFormat, released_format
+from spade_core.spectral_norm import conv2d
+
+_KERNEL = 4
+_PADDING = 2
+_MOST_CHANNELS = 512
+
+
+class DiscriminatorLayer(nn.Module):
+    """A 4 x 4 convolution with padding 2, then perhaps instance norm and perhaps leaky ReLU."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, stride: int, spectral_norm: bool, norm: bool, activation: bool
+    ) -> None:
+        super().__init__()
+        self.conv = conv2d(
+            channels_in,
+            channels_out,
+            _KERNEL,
+            stride=stride,
+            padding=_PADDING,
+            bias=not spectral_norm,
+            spectral_norm=spectral_norm,
+        )
+        self.norm: nn.Module | None = param_free_norm("instance", channels_out) if norm else None
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, C_in, H, W) to (N, C_out, H', W')."""
+        x = self.conv(x)
+        if self.norm is not None:
+            x = self.norm(x)
+        return leaky_relu(x) if self.activation else x
+
+
+class PatchDiscriminator(nn.Module):
+    """One discriminator: a logit for every patch of the image."""
+
+    def __init__(self, channels_in: int, *, layers: int, width: int, spectral_norm: bool) -> None:
+        super().__init__()
+        stages = [DiscriminatorLayer(channels_in, width, stride=2, spectral_norm=False, norm=False, activation=True)]
+        channels = width
+        for index in range(1, layers):
+            previous, channels = channels, min(2 * channels, _MOST_CHANNELS)
+            stride = 1 if index == layers - 1 else 2
+            stages.append(
+                DiscriminatorLayer(
+                    previous, channels, stride=stride, spectral_norm=spectral_norm, norm=True, activation=True
+                )
+            )
+        stages.append(DiscriminatorLayer(channels, 1, stride=1, spectral_norm=False, norm=False, activation=False))
+        self.layers = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The output of every layer, (N, C, H, W) each; the last is the map of logits (N, 1, H, W)."""
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        return features
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """Patch discriminators on the image at full size, half size and so on."""
+
+    def __init__(self, channels_in: int, *, scales: int, layers: int, width: int, spectral_norm: bool) -> None:
+        """``channels_in`` counts the one-hot map and the three of the image; the rest as in DiscriminatorSettings."""
+        super().__init__()
+        self.discriminators = nn.ModuleList(
+            PatchDiscriminator(channels_in, layers=layers, width=width, spectral_norm=spectral_norm)
+            for _ in range(scales)
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Per scale (full size first) the outputs of all layers, the last of them the logits.
+
+        ``x`` (N, K + 3, H, W) is the one-hot map with the image in [-1, 1] behind it.
+        """
+        results = []
+        for index, discriminator in enumerate(self.discriminators):
+            if index > 0:
+                x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+            results.append(discriminator(x))
+        return results
+
+    def released_formats(self) -> Sequence[ReleasedFormat]:
+        """SPADE's names, and pix2pixHD's, where the highest scale index is the discriminator on the full size."""
+        spade: dict[str, str] = {}
+        nvidia: dict[str, str] = {}
+        for scale, discriminator in enumerate(self.discriminators):
+            assert isinstance(discriminator, PatchDiscriminator)
+            for index, layer in enumerate(discriminator.layers):
+                assert isinstance(layer, DiscriminatorLayer)
+                own = f"discriminators.{scale}.layers.{index}"
+                stage = f"discriminator_{scale}.model{index}.0"
+                flat = f"scale{len(self.discriminators) - 1 - scale}_layer{index}"
+                spade[f"{own}.conv."] = f"{stage}." if layer.norm is None else f"{stage}.0."
+                spade[f"{own}.norm."] = f"{stage}.1."
+                nvidia[f"{own}.conv."] = f"{flat}.0."
+                nvidia[f"{own}.norm."] = f"{flat}.1."
+        return [
+            released_format("MultiscaleDiscriminator of SPADE", self, spade),
+            released_format("MultiscaleDiscriminator of pix2pixHD", self, nvidia),
+        ]
