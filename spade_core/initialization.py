@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn import init
 
-from spade_core.settings import InitializationName
+from spade_core.settings import Initialization
 from spade_core.spectral_norm import SpectralNormConvolution
 
 _GAIN = 0.02
@@ -13,7 +13,7 @@ _GAIN = 0.02
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
-def initialize(module: nn.Module, scheme: InitializationName) -> None:
+def initialize(module: nn.Module, scheme: Initialization) -> None:
     """Initialize a freshly built network in place, drawing from torch's global generator.
 
     - ``released``: what the released SPADE code does on a GPU. Glorot (normal, gain 0.02) on layers without spectral
@@ -35,7 +35,7 @@ def initialize(module: nn.Module, scheme: InitializationName) -> None:
             _initialize_layer(part, scheme)
 
 
-def _initialize_layer(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, scheme: InitializationName) -> None:
+def _initialize_layer(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, scheme: Initialization) -> None:
     spectral = isinstance(layer, SpectralNormConvolution)
     weight = layer.weight_orig if isinstance(layer, SpectralNormConvolution) else layer.weight
     if scheme == "pix2pixhd":

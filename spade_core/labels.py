@@ -71,10 +71,10 @@ class LabelMap:
     All layers that work at one resolution share one map. Not a tensor: nothing in it needs a gradient.
     """
 
-    def __init__(self, labels: Tensor, instances: Tensor | None = None, *, spec: LabelSpec, check: bool = True) -> None:
+    def __init__(self, labels: Tensor, instances: Tensor | None, spec: LabelSpec, *, check: bool = True) -> None:
         """``labels`` and ``instances`` are integer maps (N, H, W) on one device.
 
-        ``instances`` is needed if ``spec.instance_edges`` and otherwise unused. ``check=False`` skips the look at the
+        ``instances`` is needed if ``spec.instance_edges``; otherwise it is unused and may be None. ``check=False`` skips the look at the
         ids, for maps that were checked before they went to the device. A ValueError if anything is wrong.
         """
         if check:
