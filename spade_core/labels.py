@@ -74,8 +74,9 @@ class LabelMap:
     def __init__(self, labels: Tensor, instances: Tensor | None, spec: LabelSpec, *, check: bool = True) -> None:
         """``labels`` and ``instances`` are integer maps (N, H, W) on one device.
 
-        ``instances`` is needed if ``spec.instance_edges``; otherwise it is unused and may be None. ``check=False`` skips the look at the
-        ids, for maps that were checked before they went to the device. A ValueError if anything is wrong.
+        ``instances`` is needed if ``spec.instance_edges``; otherwise it is unused and may be None. ``check=False``
+        skips the look at the ids, for maps that were checked before they went to the device. A ValueError if anything
+        is wrong.
         """
         if check:
             check_label_ids(labels, spec)
