@@ -102,9 +102,9 @@ def mountains(
     scale = 0.28 + 0.25 * rough
     outline = curve("ridge", window.x[0] * np.float32(scale) + np.float32(shift), line, step * scale)
     outline = outline + np.float32(0.22) * curve("smooth", window.x[0] * 0.9 + np.float32(line), shift, step)
-    ridge = np.float32(horizon) - np.float32(height) * np.clip(
-        np.float32(0.55) + np.float32(0.34) * outline, 0.08, 1.45
-    )
+    relief = np.float32(0.55) + np.float32(0.34) * outline
+    relief = np.where(relief > 1.0, 1.0 + np.tanh(relief - 1.0) * np.float32(0.6), np.maximum(relief, 0.08))
+    ridge = np.float32(horizon) - np.float32(height) * relief
     down = window.y - ridge[None]
     u, v = (
         window.x * np.float32(0.55) + np.float32(shift),

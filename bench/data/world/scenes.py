@@ -33,7 +33,8 @@ def _line(canvas: Canvas, rng: np.random.Generator, y: float, swing: float, scal
     """A wavy line across the picture, (w,): its y at every column."""
     row, shift = rng.random(2)
     x = (np.arange(canvas.width, dtype=np.float32) + 0.5) * np.float32(canvas.pixel * scale) + np.float32(shift)
-    return (np.float32(y) + np.float32(swing) * curve("ridge", x, row, canvas.pixel * scale)).astype(np.float32)
+    line: Array = (y + swing * curve("ridge", x, row, canvas.pixel * scale)).astype(np.float32)
+    return line
 
 
 def _single_class(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
@@ -104,8 +105,8 @@ def _farmland(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
         depth = (y - horizon) / (1 - horizon)
         return road and abs(x - (end + (foot - end) * depth)) < 0.10 + 0.36 * depth
 
-    for _ in range(int(rng.integers(0, 4))):
-        x, depth, size = rng.random(3)
+    houses = rng.random((int(rng.integers(0, 4)), 3))
+    for depth, x, size in houses[np.argsort(houses[:, 0])]:
         y = horizon + 0.04 + 0.16 * depth
         width = 0.16 + 0.16 * size
         if not on_road(x * canvas.aspect, y):
@@ -123,9 +124,7 @@ def _coast(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     horizon = 0.34 + 0.20 * rng.random()
     _backdrop(canvas, rng, light, horizon, _clouds(rng, light, 4), int(rng.integers(0, 2)))
     shore = horizon + 0.10 + 0.30 * rng.random()
-    tilt = np.float32(0.22 * (rng.random() - 0.5)) * (
-        np.arange(canvas.width, dtype=np.float32) / canvas.width - np.float32(0.5)
-    )
+    tilt: Array = (0.22 * (rng.random() - 0.5) * np.linspace(-0.5, 0.5, canvas.width)).astype(np.float32)
     beach = _line(canvas, rng, shore, 0.022) + tilt
     land.sea(canvas, rng, light, horizon, beach)
     land.sand(canvas, rng, light, horizon, beach)
@@ -152,7 +151,7 @@ def _lake(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     horizon = 0.42 + 0.14 * rng.random()
     _backdrop(canvas, rng, light, horizon, _clouds(rng, light, 3), int(rng.integers(2, 4)))
     shore = horizon + 0.14 + 0.28 * rng.random()
-    bank: Array = _line(canvas, rng, shore, 0.04)
+    bank = _line(canvas, rng, shore, 0.04)
     land.sea(canvas, rng, light, horizon, bank)
     if rng.random() < 0.3:
         land.sand(canvas, rng, light, horizon, bank)
@@ -166,8 +165,8 @@ def _lake(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
 
 def _town(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     ground = 0.56 + 0.12 * rng.random()
-    _backdrop(canvas, rng, light, ground - 0.10, _clouds(rng, light, 3), int(rng.integers(0, 2)))
-    land.grass(canvas, rng, light, ground - 0.12, np.full(canvas.width, ground - 0.04, np.float32))
+    _backdrop(canvas, rng, light, ground - 0.05, _clouds(rng, light, 3), int(rng.integers(0, 2)))
+    land.grass(canvas, rng, light, ground - 0.12, np.full(canvas.width, ground - 0.045, np.float32))
     suburb, x = rng.random() < 0.35, -0.05
     while x < canvas.aspect:
         width, tall, gap = rng.random(3)

@@ -1,0 +1,73 @@
+"""From a reference in a study or a run to the splits themselves, and back. Free of torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.data.registry import SYNTHETIC_IMAGES, dataset_spec
+from bench.run_spec import DatasetRef
+
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
+    from bench.data.manifest import Progress
+
+
+def dataset_ref(
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    train_images: int | None = None,
+    val_images: int | None = None,
+    root: Path | str | None = None,
+    progress: Progress | None = None,
+) -> DatasetRef:
+    """The reference to a data set, with the hashes of its two splits.
+
+    A folder is scanned at first use (``prepare`` does the same with a report) and its manifest is reused while the
+    files stay. Raises DatasetError that lists everything wrong with the files.
+    """
+    entry = dataset_spec(name)
+    chosen = size or entry.size_px
+    limits = {"train": train_images, "val": val_images}
+    hashes = {}
+    for split in ("train", "val"):
+        scenes = limits[split] if not entry.needs_root else None
+        opened = entry.open(split=split, root=root, size=chosen, images=scenes, progress=progress)
+        hashes[split] = opened.manifest_hash
+    return DatasetRef(
+        name=name,
+        size=chosen,
+        manifest=hashes["train"],
+        val_manifest=hashes["val"],
+        train_images=train_images,
+        val_images=val_images,
+        root=str(entry.resolve_root(root)) if entry.needs_root else None,
+    )
+
+
+def open_split(ref: DatasetRef, split: str) -> Dataset:
+    """The split ``train`` or ``val`` of ``ref``, at its size.
+
+    Raises DatasetError when the folder's content is not what it was when the reference was made.
+    """
+    from bench.data.dataset import DatasetError
+
+    entry = dataset_spec(ref.name)
+    limit = ref.train_images if split == "train" else ref.val_images
+    scenes = None if entry.needs_root else (limit or SYNTHETIC_IMAGES[split])
+    dataset = entry.open(split=split, root=ref.root, size=ref.size, images=scenes)
+    expected = ref.manifest if split == "train" else ref.val_manifest
+    if expected and dataset.manifest_hash != expected:
+        raise DatasetError(
+            f"dataset {ref.name!r}, split {split}: the files under {ref.root or 'the embedded world'} are not those "
+            f"that the run was defined on (content hash {dataset.manifest_hash[:12]}, expected {expected[:12]}); "
+            f"restore them, or start a new run"
+        )
+    return dataset
+
+
+def images_of(ref: DatasetRef, dataset: Dataset) -> int:
+    """How many images of ``dataset`` the reference asks for."""
+    limit = ref.train_images if dataset.split == "train" else ref.val_images
+    return min(len(dataset), limit or len(dataset))
