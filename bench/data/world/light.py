@@ -89,7 +89,7 @@ def draw_light(rng: np.random.Generator) -> Light:
     side = -1.0 if rng.random() < 0.5 else 1.0
     low = hour in ("dusk", "dawn")
     sun_x = 0.5 + side * (0.05 + 0.33 * rng.random())
-    sun_y = 0.58 + 0.26 * rng.random() if low else 0.16 + 0.34 * rng.random()
+    sun_y = 0.46 + 0.26 * rng.random() if low else 0.16 + 0.34 * rng.random()
     return Light(
         hour=hour,
         zenith=pick(rng, _ZENITH[hour]) * exposure,

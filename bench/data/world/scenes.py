@@ -90,12 +90,12 @@ def _farmland(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
     horizon = 0.36 + 0.18 * rng.random()
     _backdrop(canvas, rng, light, horizon, _clouds(rng, light, 4), int(rng.integers(0, 4)))
     land.grass(canvas, rng, light, horizon, _line(canvas, rng, horizon, 0.008))
-    fields = int(rng.integers(0, 3))
-    y = horizon + 0.03
-    for _ in range(fields):
-        bottom = y + 0.12 + 0.34 * rng.random()
-        land.field(canvas, rng, light, horizon, _line(canvas, rng, y, 0.010), _line(canvas, rng, bottom, 0.015))
-        y = bottom + 0.03
+    top, y = _line(canvas, rng, horizon + 0.03, 0.010), horizon + 0.03
+    for _ in range(int(rng.integers(0, 3))):
+        y += 0.14 + 0.34 * rng.random()
+        bottom = _line(canvas, rng, y if y < 0.92 else 1.2, 0.015)
+        land.field(canvas, rng, light, horizon, top, bottom)
+        top = bottom
     road = rng.random() < 0.45
     end, foot = canvas.aspect * (0.3 + 0.4 * rng.random()), canvas.aspect * (0.2 + 0.6 * rng.random())
     if road:
