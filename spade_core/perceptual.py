@@ -18,11 +18,12 @@ _PREFIX = "features."
 
 
 def vgg19_features() -> nn.Sequential:
-    """torchvision's VGG19 trunk without weights, up to relu5_1."""
+    """torchvision's VGG19 trunk up to relu5_1, its weights not yet set (uninitialized memory)."""
     from torchvision.models import vgg19
 
-    features = vgg19(weights=None).features
-    return nn.Sequential(*list(features.children())[: max(_TAPS) + 1])
+    with torch.device("meta"):  # the classifier that is not needed has 124 million parameters
+        features = vgg19(weights=None).features
+    return nn.Sequential(*list(features.children())[: max(_TAPS) + 1]).to_empty(device="cpu")
 
 
 def load_vgg19_features(weights_file: Path) -> nn.Sequential:

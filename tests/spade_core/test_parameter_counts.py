@@ -27,12 +27,14 @@ def spade_count(dataset: str, settings: SpadeSettings) -> int:
         return count(settings.build(SPECS[dataset], SIZES[dataset]))
 
 
+@pytest.mark.parametrize("stride", [8, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dataset", SPECS)
-def test_spade_at_every_width_of_the_sweep(dataset: str) -> None:
+def test_spade_at_the_widths_of_the_sweep(dataset: str, stride: int) -> None:
+    """Every eighth width by default, every one in the slow tests."""
     upsampling = "more" if dataset == "cityscapes" else "normal"
     rows = [row for row in facts("ngf_sweep") if row["dataset"] == dataset]
     assert len(rows) > 60
-    for row in rows[::8] + rows[-1:]:
+    for row in rows[::stride] + rows[-1:]:
         width = int(row["ngf"])
         from_map = SpadeSettings(width=width, upsampling=upsampling)
         from_z = SpadeSettings(width=width, upsampling=upsampling, source="z")

@@ -16,7 +16,8 @@ from torch import distributed as dist
 from spade_core.sync_batch_norm import SyncBatchNorm2d
 
 CHANNELS = 3
-SHARES = {2: [3, 2], 3: [4, 2, 1]}
+SHARES = {2: [3, 2], 3: [4, 0, 3]}
+"""Ranks that share statistics -> images of each; unequal, and one rank without any."""
 
 
 def make_inputs(images: int) -> tuple[Tensor, Tensor]:
@@ -27,8 +28,9 @@ def make_inputs(images: int) -> tuple[Tensor, Tensor]:
     return x, weight
 
 
-def make_module(affine: bool, momentum: float | None) -> SyncBatchNorm2d:
+def make_module(affine: bool, momentum: float | None, group: dist.ProcessGroup | None = None) -> SyncBatchNorm2d:
     module = SyncBatchNorm2d(CHANNELS, affine=affine, momentum=momentum).double()
+    module.group = group
     if affine:
         with torch.no_grad():
             module.weight.copy_(torch.tensor([0.5, -1.0, 2.0]))
@@ -56,30 +58,44 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def rank_main(rank: int, world: int, folder: str) -> None:
+def rank_main(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     timeout = datetime.timedelta(seconds=60)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=world, timeout=timeout)
-    start, end = sum(SHARES[world][:rank]), sum(SHARES[world][: rank + 1])
-    x, weight = make_inputs(sum(SHARES[world]))
-    results: dict[str, Any] = {
-        name: two_steps(make_module(**case), x[start:end], weight[start:end]) for name, case in CASES.items()
-    }
-    half = make_module(True, 0.1).float()
-    results["bfloat16"] = half(x[start:end].bfloat16()).detach()
-    evaluated = make_module(True, 0.1).eval()
-    if rank == 0:  # eval mode is local: the other ranks do not take part
-        results["eval"] = evaluated(x)
-    torch.save(results, f"{folder}/{rank}.pt")
+    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=3, timeout=timeout)
+    groups = {2: dist.new_group([0, 1]), 3: None}
+    for ranks, group in groups.items():
+        if rank < ranks:
+            torch.save(results_of_rank(rank, SHARES[ranks], group), f"{folder}/{ranks}-{rank}.pt")
     dist.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=sorted(SHARES))
-def by_rank(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    world: int = request.param
-    folder: Path = tmp_path_factory.mktemp(f"world{world}")
-    mp.spawn(rank_main, args=(world, str(folder)), nprocs=world)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(world)]
+def results_of_rank(rank: int, shares: list[int], group: dist.ProcessGroup | None) -> dict[str, Any]:
+    start, end = sum(shares[:rank]), sum(shares[: rank + 1])
+    x, weight = make_inputs(sum(shares))
+    results: dict[str, Any] = {
+        name: two_steps(make_module(**case, group=group), x[start:end], weight[start:end])
+        for name, case in CASES.items()
+    }
+    half = make_module(True, 0.1, group).float()
+    results["bfloat16"] = half(x[start:end].bfloat16()).detach()
+    evaluated = make_module(True, 0.1, group).eval()
+    if rank == 0:  # eval mode is local: the other ranks do not take part
+        results["eval"] = evaluated(x)
+    return results
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What three processes computed, all of them together and the first two alone."""
+    path = tmp_path_factory.mktemp("ranks")
+    mp.spawn(rank_main, args=(str(path),), nprocs=3)
+    return path
+
+
+@pytest.fixture(params=sorted(SHARES))
+def by_rank(request: pytest.FixtureRequest, folder: Path) -> list[dict[str, Any]]:
+    ranks: int = request.param
+    return [torch.load(folder / f"{ranks}-{rank}.pt") for rank in range(ranks)]
 
 
 @pytest.mark.parametrize("name", CASES)
