@@ -96,6 +96,7 @@ def evaluation_of(run: RunSpec | None, dataset: StudyDataset) -> EvaluationSpec:
         selection=training.selection if training is not None else "last",
         protocol=protocol.key,
         dataset=dataset.ref,
+        reference=dataset.ref.val_manifest,
         val_images=dataset.ref.val_images,
         weights_sha256={name: weights_sha256(name) for name in files},
     )

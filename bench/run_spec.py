@@ -24,7 +24,9 @@ class DatasetRef:
     size: tuple[int, int]
     """(height, width) of the images in px, after preprocessing."""
     manifest: str
-    """Hash of the content, from the data set's manifest; independent of where the files lie."""
+    """Hash of the training split's content; independent of where the files lie."""
+    val_manifest: str = field(default="", metadata={"semantic": False})
+    """Hash of the validation split's content; part of an evaluation, not of a run."""
     train_images: int | None = None
     """Use the first so many images of the training split; None: all of them."""
     val_images: int | None = field(default=None, metadata={"semantic": False})

@@ -67,6 +67,8 @@ class EvaluationSpec:
     protocol: str
     """``name@version``."""
     dataset: DatasetRef
+    reference: str
+    """Hash of the validation split's content."""
     val_images: int | None = None
     """The first so many validation images; None: all. (Repeats the data set's, to be part of this identity.)"""
     noise_seed: int = 0

@@ -111,6 +111,10 @@ def get_study(name: str) -> Study:
     return study
 
 
-def list_studies() -> list[Study]:
-    """Every study of the folder ``studies``."""
-    return [get_study(name) for name in _study_names()]
+def list_studies() -> list[tuple[str, str]]:
+    """(name, first line of its docstring) of every study; no data set is opened for it."""
+    found = []
+    for name in _study_names():
+        text = importlib.import_module(f"studies.{name}").__doc__ or ""
+        found.append((name, text.strip().splitlines()[0] if text.strip() else ""))
+    return found

@@ -1,0 +1,29 @@
+"""What one optimisation step is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from spade_core.label_spec import LabelSpec
+from spade_core.labels import LabelMap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pairs of label map and image, on one device."""
+
+    spec: LabelSpec
+    labels: Tensor
+    """(N, H, W) integer ids, 0 to ``spec.ids - 1``."""
+    instances: Tensor | None
+    """(N, H, W) integer ids, needed where ``spec.instance_edges``."""
+    images: Tensor
+    """(N, 3, H, W) in [-1, 1]."""
+    noise: tuple[Tensor, Tensor] | None = None
+    """Standard normal (N, Z) for the generator's and for the discriminator's step; None where nothing needs it."""
+
+    def label_map(self) -> LabelMap:
+        """The label map, which checks the ids (ValueError) and keeps its one-hot forms for all layers."""
+        return LabelMap(self.labels, self.instances, self.spec)

@@ -1,0 +1,268 @@
+"""Verbs that show what there is: list, show, params, doctor."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.options import JsonOption
+
+
+class Kind(str, Enum):
+    """What ``list`` lists."""
+
+    variants = "variants"
+    datasets = "datasets"
+    protocols = "protocols"
+    studies = "studies"
+    weights = "weights"
+
+
+class Thing(str, Enum):
+    """What ``show`` shows."""
+
+    variant = "variant"
+    dataset = "dataset"
+    protocol = "protocol"
+    study = "study"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to the command line."""
+    app.command("list")(list_things)
+    app.command("show")(show)
+    app.command("params")(params)
+    app.command("doctor")(doctor)
+
+
+def list_things(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: JsonOption = False,
+) -> None:
+    """List variants, datasets, protocols, studies or weights."""
+    rows = _ROWS[kind]()
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print_table(rows)
+
+
+def _variants() -> list[dict[str, Any]]:
+    from baselines.registry import list_variants
+
+    return [
+        {
+            "name": item.name,
+            "summary": item.summary,
+            "table_rows": list(item.table_rows),
+            "paper_params_m": item.paper_params_m,
+            "recipes": [recipe.name for recipe in item.recipes],
+            "provenance": item.provenance,
+        }
+        for item in list_variants()
+    ]
+
+
+def _datasets() -> list[dict[str, Any]]:
+    from bench.data.registry import ENTRIES
+
+    return [
+        {
+            "name": item.name,
+            "title": item.title,
+            "size": f"{item.size_px[0]}x{item.size_px[1]}",
+            "label_ids": item.spec.ids,
+            "channels": item.spec.channels,
+            "files": item.layout if item.needs_root else "none: made by this project",
+        }
+        for item in ENTRIES
+    ]
+
+
+def _protocols() -> list[dict[str, Any]]:
+    from bench.evaluation.protocols import list_protocols
+
+    return [
+        {"name": item.key, "dataset": item.dataset, "judge": item.judge, "metrics": list(item.metrics), "summary": item.summary}
+        for item in list_protocols()
+    ]
+
+
+def _studies() -> list[dict[str, Any]]:
+    from bench.study import list_studies
+
+    return [{"name": name, "question": text} for name, text in list_studies()]
+
+
+def _weights() -> list[dict[str, Any]]:
+    from bench.evaluation.weights import find_weights, list_weights
+
+    rows = []
+    for item in list_weights():
+        path = find_weights(item.name)
+        there = path is not None and path.is_file()
+        rows.append(
+            {
+                "name": item.name,
+                "file": item.filename,
+                "purpose": item.purpose,
+                "found": str(path) if there else "missing",
+                "licence": item.licence,
+                "address": item.address,
+            }
+        )
+    return rows
+
+
+_ROWS = {
+    Kind.variants: _variants,
+    Kind.datasets: _datasets,
+    Kind.protocols: _protocols,
+    Kind.studies: _studies,
+    Kind.weights: _weights,
+}
+
+
+def show(
+    thing: Annotated[Thing, typer.Argument(help="Kind of thing.")],
+    name: Annotated[str, typer.Argument(help="Its name, as `list` prints it.")],
+) -> None:
+    """Show all about one variant, dataset, protocol or study, with the source of every value."""
+    if thing is Thing.variant:
+        _show_variant(name)
+    elif thing is Thing.protocol:
+        _show_protocol(name)
+    elif thing is Thing.dataset:
+        _show_dataset(name)
+    else:
+        _show_study(name)
+
+
+def _show_variant(name: str) -> None:
+    from baselines.registry import get_variant
+    from bench.plain import to_plain
+
+    variant = get_variant(name)
+    print(f"{variant.name}: {variant.summary}")
+    print(f"provenance: {variant.provenance}" + (f": {variant.provenance_note}" if variant.provenance_note else ""))
+    print(f"rows: {'; '.join(variant.table_rows) or 'none in the paper'}")
+    if variant.paper_params_m is not None:
+        print(f"parameters in the paper: {variant.paper_params_m:g}M (generator alone, on ADE20K)")
+    print(f"\ngenerator ({type(variant.generator).__name__})")
+    print_table([{"field": key, "value": value} for key, value in to_plain(variant.generator).items()])
+    for recipe in variant.recipes:
+        print(f"\nrecipe {recipe.name}")
+        print_table([{"field": f, "value": v, "source": s} for f, v, s in recipe.explained()])
+
+
+def _show_protocol(name: str) -> None:
+    from bench.evaluation.protocols import METRICS, get_protocol
+
+    protocol = get_protocol(name)
+    print(f"{protocol.key}: {protocol.summary}\n")
+    print_table([{"field": f, "value": v, "source": s} for f, v, s in protocol.explained()])
+    print("\nmetrics")
+    print_table(
+        [
+            {"metric": metric, "unit": METRICS[metric][0], "better": "higher" if METRICS[metric][1] else "lower", "meaning": METRICS[metric][2]}
+            for metric in protocol.metrics
+        ]
+    )
+
+
+def _show_dataset(name: str) -> None:
+    from bench.data.registry import class_names, dataset_spec
+
+    entry = dataset_spec(name)
+    print(f"{entry.name}: {entry.title}" + (f" ({entry.note})" if entry.note else ""))
+    print(f"size: {entry.size_px[0]}x{entry.size_px[1]} px (height x width); upsampling {entry.upsampling!r}")
+    print(f"labels: {entry.spec.ids} ids, {entry.spec.channels} channels; not scored: {entry.ignore_ids or 'none'}")
+    print(f"files: {entry.layout if entry.needs_root else 'none: made by this project'}")
+    if entry.needs_root:
+        print(f"folder: --root DIR, or the environment variable {entry.root_variable}")
+    print(f"classes: {', '.join(class_names(entry))}")
+
+
+def _show_study(name: str) -> None:
+    import importlib
+
+    from bench.study import get_study
+
+    study = get_study(name)
+    print((importlib.import_module(f"studies.{name}").__doc__ or "").strip())
+    print(f"\nquestion: {study.question}")
+    print_table(
+        [
+            {"row": row.label, "variant": row.variant.name, "recipe": row.recipe.name, "provenance": row.variant.provenance}
+            for row in study.rows
+        ]
+    )
+    for item in study.datasets:
+        height, width = item.ref.size
+        print(f"data set {item.ref.name} at {height}x{width} px, protocol {item.protocol}, seeds {list(study.seeds)}")
+
+
+def params(
+    dataset: Annotated[str, typer.Option("--dataset", help="Data set whose label channels and size count.")] = "ade20k",
+    as_json: JsonOption = False,
+) -> None:
+    """Count the generator parameters of every variant, beside the paper's."""
+    from baselines.building import count_parameters
+    from baselines.registry import list_variants
+    from bench.data.registry import dataset_spec
+
+    entry = dataset_spec(dataset)
+    rows = [
+        {
+            "variant": variant.name,
+            "params": count_parameters(variant.generator, entry.spec, entry.size_px),
+            "paper_params_m": variant.paper_params_m,
+            "table_row": variant.table_rows[0] if variant.table_rows else None,
+        }
+        for variant in list_variants()
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(f"generator parameters for {entry.title}: {entry.spec.channels} label channels (the paper's are for ADE20K)\n")
+    print_table([{**row, "params": f"{row['params']:,}"} for row in rows])
+
+
+def doctor() -> None:
+    """Check the environment: packages, devices, weights files, data folders."""
+    from bench.doctor import findings
+
+    worst = 0
+    for level, text in findings():
+        print(f"{('ok  ', 'note', 'FAIL')[level]}  {text}")
+        worst = max(worst, level)
+    raise typer.Exit(1 if worst == 2 else 0)
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Rows of one shape as a plain table; long texts wrap on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not rows:
+        print("none")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", justify="right" if name in ("params", "paper_params_m") else "left")
+    for row in rows:
+        table.add_row(*[Text(_text(value)) for value in row.values()])
+    console = Console()
+    Console(width=console.width if console.is_terminal else 200).print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

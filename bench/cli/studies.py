@@ -1,0 +1,135 @@
+"""Verbs of a study: plan, run, status, why, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.options import DEFAULT_STORE, DeviceOption, StoreOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.store import Store
+    from bench.study import Study
+
+StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study of the folder studies/ (see `list studies`).")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's verbs to the command line."""
+    app.command("plan")(plan)
+    app.command("run")(run)
+    app.command("status")(status)
+    app.command("report")(report)
+
+
+def plan(
+    name: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
+) -> None:
+    """Show what `run` would do, job by job with the reason, without doing it."""
+    from bench.plan import plan_study, summary
+    from bench.reporting.status import plan_table
+    from bench.store import Store
+    from bench.study import get_study
+
+    actions = plan_study(get_study(name), Store(store), retry_failed=retry)
+    _console().print(plan_table(actions, f"plan of {name}, store {store}"))
+    print(summary(actions))
+
+
+def run(
+    name: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = None,
+    device: DeviceOption = "auto",
+    retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+) -> None:
+    """Do everything a study still lacks, in this process, and print its table.
+
+    Run it again to continue: finished work is not repeated, an interrupted run goes on from its last checkpoint, and
+    one failed run does not stop the others. Ctrl-C stops after the current step with the state saved; a second one at
+    once.
+    """
+    if dry_run:
+        plan(name, store, retry)
+        return
+    from bench.launching.inline import run_inline
+    from bench.plan import plan_study, summary
+    from bench.store import Store
+    from bench.study import get_study
+
+    console = _console()
+    study, opened = get_study(name), Store(store)
+    actions = plan_study(study, opened, retry_failed=retry)
+    console.print(f"{study.title}: {summary(actions)} (store {store})", highlight=False)
+    outcome = run_inline(actions, opened, console, device=device)
+    if outcome.interrupted:
+        console.print(f"interrupted, the state is saved; `./run_study.py run {name}` goes on", highlight=False)
+        raise typer.Exit(130)
+    _report(study, opened, out, console)
+    for job, why in outcome.failed:
+        console.print(f"failed: {job.title}: {why}", style="red", highlight=False, markup=False)
+    if outcome.failed:
+        console.print(f"`./run_study.py why RUN` shows the traceback; `run {name}` tries again", highlight=False)
+        raise typer.Exit(1)
+
+
+def status(name: StudyArgument, store: StoreOption = DEFAULT_STORE) -> None:
+    """Show how far each job of a study is: state, step, images/s, time left, last score, host, error."""
+    from bench.reporting.status import status_lines, status_table
+    from bench.store import Store
+    from bench.study import get_study
+
+    _console().print(status_table(status_lines(get_study(name), Store(store)), f"status of {name}, store {store}"))
+
+
+def report(
+    name: StudyArgument,
+    store: StoreOption = DEFAULT_STORE,
+    out: OutOption = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files.")
+    ] = "all",
+) -> None:
+    """Draw a study's table, plots and gallery from the store, however much of it is there."""
+    from bench.store import Store
+    from bench.study import get_study
+
+    study, opened = get_study(name), Store(store)
+    if form == "all":
+        _report(study, opened, out, _console())
+        return
+    from bench.reporting.render import render
+    from bench.reporting.tables import study_tables
+
+    print(render(study.title, study_tables(study, opened), form), end="")  # type: ignore[arg-type]
+
+
+def _report(study: Study, store: Store, out: Path | None, console: Console) -> None:
+    """Print the table and write every file of the report, naming them."""
+    from bench.reporting.gallery import study_galleries
+    from bench.reporting.render import report as write_report
+    from bench.reporting.tables import study_tables
+    from bench.reporting.terminal import print_tables
+
+    folder = out or Path("results") / study.name
+    pictures = study_galleries(study, store, folder)
+    files = write_report(study, store, folder, pictures=pictures)
+    print_tables(study_tables(study, store), console)
+    console.print("written:", highlight=False)
+    for path in files:
+        console.print(f"  {path}", highlight=False, markup=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    found = Console()
+    return found if found.is_terminal else Console(width=160)

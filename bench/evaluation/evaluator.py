@@ -1,0 +1,199 @@
+"""The one evaluator: images of a split, by a protocol, to scores, class by class and image by image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.data.dataset import Dataset
+from bench.evaluation.features import Extractor, inception_extractor
+from bench.evaluation.frechet import frechet_distance
+from bench.evaluation.generate import chunks_of
+from bench.evaluation.judges.registry import Judge, UnavailableError, build_judge, judge_features
+from bench.evaluation.metrics import Segmentation, confusion_counts, segmentation_scores
+from bench.evaluation.protocols import Protocol
+from bench.evaluation.weights import missing_reason, weights_sha256
+from bench.store import Score
+
+ImageSource = Callable[[int], NDArray[np.uint8]]
+"""The judged image (H, W, 3) uint8 of the sample at an index."""
+
+
+class Peers(Interface):
+    """What the evaluator needs of the ranks that share its work."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def world(self) -> int: ...
+
+    def gather(self, value: object) -> list[object]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Everything that one evaluation measured."""
+
+    scores: dict[str, Score]
+    class_iou: dict[str, float | None]
+    class_pixels: dict[str, int]
+    counts: NDArray[np.int64] | None
+    """(images, ground-truth ids, classes) confusion counts of each image; None without a judge."""
+    sample_ids: list[str]
+    seconds: float
+
+
+def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
+    """Everything wrong with a folder of PNG files for the first ``count`` samples: missing, extra, mis-sized, unreadable."""
+    wanted = {f"{dataset.sample_id(index)}.png" for index in range(count)}
+    present = {path.name for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")} if folder.is_dir() else set()
+    problems = [f"{name}: missing" for name in sorted(wanted - present)]
+    problems += [f"{name}: no sample of that name" for name in sorted(present - wanted)]
+    height, width = dataset.size
+    for name in sorted(wanted & present):
+        try:
+            with Image.open(folder / name) as picture:
+                picture.verify()
+            with Image.open(folder / name) as picture:
+                size = picture.size
+        except (OSError, SyntaxError) as error:
+            problems.append(f"{name}: cannot be read ({error})")
+            continue
+        if size != (width, height):
+            problems.append(f"{name}: {size[0]}x{size[1]} px, expected {width}x{height}")
+    return problems
+
+
+def folder_images(folder: Path, dataset: Dataset, count: int) -> ImageSource:
+    """The images of ``folder``, named by sample id. Raises ValueError listing every problem of the folder at once."""
+    problems = image_problems(folder, dataset, count)
+    if problems:
+        listed = "\n  ".join(problems[:40]) + (f"\n  ... and {len(problems) - 40} more" if len(problems) > 40 else "")
+        raise ValueError(
+            f"{folder}: {len(problems)} problem(s) with the {count} images of {dataset.name}/{dataset.split}\n  {listed}\n"
+            f"expected one PNG for each sample, named <sample id>.png, {dataset.size[1]}x{dataset.size[0]} px"
+        )
+
+    def read(index: int) -> NDArray[np.uint8]:
+        with Image.open(folder / f"{dataset.sample_id(index)}.png") as picture:
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+    return read
+
+
+def real_images(dataset: Dataset) -> ImageSource:
+    """The validation images themselves, at the judged size: the upper bound."""
+    return lambda index: dataset.load(index).image
+
+
+def evaluate(
+    images: ImageSource,
+    dataset: Dataset,
+    protocol: Protocol,
+    *,
+    count: int,
+    device: torch.device,
+    peers: Peers,
+    report: Callable[[int], None] = lambda images: None,
+) -> Judgement | None:
+    """Judge the first ``count`` images. Every rank calls this; rank 0 returns the judgement, the others None.
+
+    The work is cut into chunks before it is shared, without padding, so the numbers do not depend on the ranks.
+    Scores whose weights are missing have a reason instead of a value.
+    """
+    started = time.perf_counter()
+    reasons: dict[str, str] = {}
+    judge = _judge_or_reason(protocol, device, reasons)
+    extractors = _extractors(protocol, device, reasons)
+    own_counts: dict[int, NDArray[np.int64]] = {}
+    own_features: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
+    for chunk in chunks_of(count, peers.rank, peers.world):
+        samples = [dataset.load(index) for index in chunk]
+        judged = np.stack([images(index) for index in chunk])
+        if judge is not None:
+            predicted = judge.label(judged)
+            for index, sample, labels in zip(chunk, samples, predicted, strict=True):
+                own_counts[index] = confusion_counts(sample.labels, labels, dataset.spec.ids, len(dataset.scored_classes))
+        real = np.stack([sample.image for sample in samples])
+        pairs = {name: (extract(real), extract(judged)) for name, extract in extractors.items()}
+        for place, index in enumerate(chunk):
+            own_features[index] = {name: (r[place], f[place]) for name, (r, f) in pairs.items()}
+        report(len(chunk))
+
+    gathered = peers.gather((own_counts, own_features))
+    if peers.rank != 0:
+        return None
+    counts_by_index: dict[int, NDArray[np.int64]] = {}
+    features_by_index: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
+    for counts_part, features_part in gathered:  # type: ignore[misc, str-unpack]
+        counts_by_index.update(counts_part)  # type: ignore[arg-type]
+        features_by_index.update(features_part)  # type: ignore[arg-type]
+    assert sorted(features_by_index) == list(range(count)), "every image must be judged exactly once"
+
+    counts = np.stack([counts_by_index[index] for index in range(count)]) if judge is not None else None
+    found = segmentation_scores(counts.sum(axis=0), dataset.scored_classes, protocol.class_mean) if counts is not None else None
+    scores = {}
+    for metric in protocol.metrics:
+        if metric in extractors:
+            real_features = np.stack([features_by_index[index][metric][0] for index in range(count)])
+            fake_features = np.stack([features_by_index[index][metric][1] for index in range(count)])
+            scores[metric] = _distance(real_features, fake_features)
+        else:
+            scores[metric] = _segmentation_score(metric, found, reasons)
+    names = [dataset.class_names[label] for label in dataset.scored_classes]
+    pixels = counts.sum(axis=(0, 2)) if counts is not None else None
+    return Judgement(
+        scores=scores,
+        class_iou=dict(zip(names, found.class_iou, strict=True)) if found is not None else {},
+        class_pixels={} if pixels is None else {dataset.class_names[i]: int(pixels[i]) for i in dataset.scored_classes},
+        counts=counts,
+        sample_ids=[dataset.sample_id(index) for index in range(count)],
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _judge_or_reason(protocol: Protocol, device: torch.device, reasons: dict[str, str]) -> Judge | None:
+    try:
+        return build_judge(protocol, device)
+    except UnavailableError as error:
+        for metric in ("mIoU", "accu@all", "accu@labelled"):
+            reasons[metric] = str(error)
+        return None
+
+
+def _extractors(protocol: Protocol, device: torch.device, reasons: dict[str, str]) -> dict[str, Extractor]:
+    found: dict[str, Extractor] = {}
+    for metric in protocol.metrics:
+        if metric == "FD@synthetic-judge":
+            found[metric] = judge_features(device)
+        elif metric == "FID@tf":
+            if weights_sha256("inception-fid") == "missing":
+                reasons[metric] = missing_reason("inception-fid")
+            else:
+                found[metric] = inception_extractor(device)
+    return found
+
+
+def _distance(real: NDArray[np.float32], fake: NDArray[np.float32]) -> Score:
+    if len(real) < 2:
+        return Score(value=None, reason=f"a Frechet distance needs at least 2 images; there are {len(real)}")
+    return Score(value=frechet_distance(real, fake))
+
+
+def _segmentation_score(metric: str, found: Segmentation | None, reasons: dict[str, str]) -> Score:
+    if metric in reasons or found is None:
+        return Score(value=None, reason=reasons.get(metric, "no judge"))
+    values = {"mIoU": found.mean_iou, "accu@all": found.accuracy_all, "accu@labelled": found.accuracy_labelled}
+    if metric not in values:
+        raise ValueError(f"protocol asks for metric {metric!r}; the evaluator computes: {', '.join(values)}, FD, FID")
+    value = values[metric]
+    return Score(value=value, reason="" if value is not None else "no labelled pixel in these images")

@@ -1,0 +1,124 @@
+"""What a run writes about itself: JSON lines, TensorBoard, its status, a progress line."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from bench.atomic import written_beside
+from bench.store import RunFolder
+from bench.training.distributed import Ranks
+
+
+class DivergedError(RuntimeError):
+    """A loss became NaN or infinite; going on would only spoil the checkpoint."""
+
+
+class Meter:
+    """Means of the losses since the last reading, summed on the device so that no step waits for the host."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._since = time.perf_counter()
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Count the losses of one step."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._steps += 1
+
+    def read(self, ranks: Ranks) -> tuple[dict[str, float], float]:
+        """(mean losses over steps and ranks, seconds per step) since the last reading, which this one resets."""
+        names = sorted(self._sums)
+        means = ranks.mean(torch.stack([self._sums[name].float() for name in names]) / self._steps).tolist()
+        now = time.perf_counter()
+        seconds = (now - self._since) / self._steps
+        self._sums, self._steps, self._since = {}, 0, now
+        return dict(zip(names, means, strict=True)), seconds
+
+    @property
+    def steps(self) -> int:
+        """Steps counted since the last reading."""
+        return self._steps
+
+
+def check_finite(losses: dict[str, float], *, since: int, step: int) -> None:
+    """Raises DivergedError naming the losses and the steps between which they stopped being finite."""
+    bad = [f"{name} = {value}" for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise DivergedError(
+            f"not finite between steps {since + 1} and {step}: {', '.join(bad)}. The last checkpoint is from before. "
+            f"Lower the learning rates, train in float32, or look at the pictures in samples/"
+        )
+
+
+class RunLog:
+    """The files of one run; only rank 0 writes any."""
+
+    def __init__(self, folder: RunFolder, ranks: Ranks, *, first_step: int, steps: int, attempt: int) -> None:
+        self.folder, self.ranks, self.steps, self.attempt = folder, ranks, steps, attempt
+        self._heartbeat = 0.0
+        self._rate: float | None = None
+        self._writer: SummaryWriter | None = None
+        if ranks.first:
+            _forget_after(folder, first_step)
+            self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)  # type: ignore[no-untyped-call]
+            self.beat(first_step)
+
+    def record(self, step: int, values: dict[str, float]) -> None:
+        """One line of ``metrics.jsonl`` and the same in TensorBoard."""
+        if self._writer is None:
+            return
+        with self.folder.metrics_file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+        self._rate = values.get("images_per_s", self._rate)
+
+    def beat(self, step: int, seconds_per_step: float | None = None, *, every_s: float = 5.0) -> None:
+        """Write the status, at most once in ``every_s`` seconds: the run's sign of life."""
+        if not self.ranks.first or time.monotonic() - self._heartbeat < every_s:
+            return
+        self._heartbeat = time.monotonic()
+        eta = seconds_per_step * (self.steps - step) if seconds_per_step else None
+        self.folder.write_status(
+            state="running", step=step, steps=self.steps, images_per_s=self._rate, eta_s=eta, attempt=self.attempt
+        )
+
+    def finish(self, step: int) -> None:
+        """The run is done."""
+        if self._writer is not None:
+            self._writer.close()  # type: ignore[no-untyped-call]
+            self.folder.write_status(
+                state="done", step=step, steps=self.steps, images_per_s=self._rate, attempt=self.attempt
+            )
+
+
+def _forget_after(folder: RunFolder, step: int) -> None:
+    """Drop metric lines of steps that will be done again, so that no step is there twice."""
+    rows = folder.metrics()
+    kept = [row for row in rows if row["step"] <= step]
+    if rows or folder.metrics_file.is_file():
+        with written_beside(folder.metrics_file) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+
+def memory_mib(device: torch.device) -> float:
+    """Peak memory so far in MiB: of the GPU, or of this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+Report = Callable[[int, dict[str, Any]], None]
+"""Called after each step with the step and the newest values (images_per_s, losses), to draw progress."""
