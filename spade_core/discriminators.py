@@ -76,6 +76,7 @@ class MultiscaleDiscriminator(nn.Module):
     def __init__(self, channels_in: int, *, scales: int, layers: int, width: int, spectral_norm: bool) -> None:
         """``channels_in`` counts the one-hot map and the three of the image; the rest as in DiscriminatorSettings."""
         super().__init__()
+        self.spectral_norm = spectral_norm
         self.discriminators = nn.ModuleList(
             PatchDiscriminator(channels_in, layers=layers, width=width, spectral_norm=spectral_norm)
             for _ in range(scales)
@@ -94,7 +95,10 @@ class MultiscaleDiscriminator(nn.Module):
         return results
 
     def released_formats(self) -> Sequence[ReleasedFormat]:
-        """SPADE's names, and pix2pixHD's, where the highest scale index is the discriminator on the full size."""
+        """SPADE's names, and pix2pixHD's, where the highest scale index is the discriminator on the full size.
+
+        The code that has such a network comes first: SPADE's with spectral norm, pix2pixHD's without.
+        """
         spade: dict[str, str] = {}
         nvidia: dict[str, str] = {}
         for scale, discriminator in enumerate(self.discriminators):
@@ -108,7 +112,8 @@ class MultiscaleDiscriminator(nn.Module):
                 spade[f"{own}.norm."] = f"{stage}.1."
                 nvidia[f"{own}.conv."] = f"{flat}.0."
                 nvidia[f"{own}.norm."] = f"{flat}.1."
-        return [
+        formats = [
             released_format("MultiscaleDiscriminator of SPADE", self, spade),
             released_format("MultiscaleDiscriminator of pix2pixHD", self, nvidia),
         ]
+        return formats if self.spectral_norm else formats[::-1]

@@ -18,7 +18,6 @@ SPECS = {
     "cityscapes": LabelSpec(classes=35, instance_edges=True),
 }
 SPEC = LabelSpec(classes=10, dont_care=True)
-PIX2PIXHD_FORMAT = "MultiscaleDiscriminator of pix2pixHD"
 
 
 def networks(dataset: str) -> dict[str, nn.Module]:
@@ -83,7 +82,7 @@ def test_a_wrapped_models_prefix_is_dropped() -> None:
 def test_pix2pixhds_discriminator_counts_its_scales_from_the_smallest() -> None:
     module = DiscriminatorSettings(width=8, spectral_norm=False).build(LabelSpec(classes=10, instance_edges=True))
     shapes = golden("train_steps")["pix2pixhd_global"]["keys_discriminator"]
-    state = to_released_state_dict(module, PIX2PIXHD_FORMAT)
+    state = to_released_state_dict(module)
     assert {key: list(value.shape) for key, value in state.items()} == shapes
     assert torch.equal(state["scale1_layer0.0.bias"], module.discriminators[0].layers[0].conv.bias)
     load_released_state_dict(module, {key: torch.full_like(v, float(key[5])) for key, v in state.items()})
@@ -117,7 +116,7 @@ def test_files_without_v_give_the_same_output(with_weight: bool) -> None:
 
 def test_old_statistics_of_instance_norms_are_passed_over() -> None:
     module = DiscriminatorSettings(width=4, spectral_norm=False).build(SPEC)
-    state = to_released_state_dict(module, PIX2PIXHD_FORMAT)
+    state = to_released_state_dict(module)
     state |= {"scale0_layer1.1.running_mean": torch.zeros(8), "scale0_layer1.1.running_var": torch.ones(8)}
     load_released_state_dict(module, state)
     with pytest.raises(ReleasedStateDictError, match=r"1 problems.*\n  unexpected: scale0_layer0\.1\.running_mean"):
@@ -146,5 +145,8 @@ def test_everything_that_is_wrong_is_listed_and_nothing_is_loaded() -> None:
 def test_networks_and_formats_without_released_names_are_refused() -> None:
     with pytest.raises(TypeError, match="Linear has no released format"):
         load_released_state_dict(nn.Linear(2, 2), {})
-    with pytest.raises(ValueError, match="no format 'tf'; it has MultiscaleDiscriminator of SPADE, Multi"):
+    with pytest.raises(
+        ValueError,
+        match="no format 'tf'; it has MultiscaleDiscriminator of SPADE, MultiscaleDiscriminator of pix2pixHD",
+    ):
         to_released_state_dict(DiscriminatorSettings(width=4).build(SPEC), "tf")
