@@ -11,6 +11,7 @@ from bench.reporting.cells import Table
 from bench.reporting.html import Picture, html
 from bench.reporting.latex import latex
 from bench.reporting.markdown import escape, markdown
+from bench.reporting.style import Kind
 from bench.reporting.tables import study_tables
 from bench.store import Store
 from bench.study import Study
@@ -58,9 +59,12 @@ def report(
     formats: Sequence[Format] = FORMATS,
     *,
     pictures: Sequence[Picture] = (),
-    plots: bool = True,
+    curves: bool = False,
 ) -> list[Path]:
     """Write the study's report under ``out`` and return the files written, the plots first.
+
+    With ``out`` the score is drawn against the parameters (SVG and PNG; PDF too with ``latex``), with ``curves`` the
+    training curves too, which takes a second more.
 
     ``terminal`` prints to standard output; without ``out`` every other format does so too, and nothing is drawn.
     ``pictures`` (a gallery, say) are shown after the plots in Markdown (by name, so they should lie in ``out``) and
@@ -72,10 +76,11 @@ def report(
     tables = study_tables(study, store)
     files: list[Path] = []
     shown = list(pictures)
-    if out is not None and plots:
+    if out is not None:
         from bench.reporting.plots import study_plots
 
-        drawn = study_plots(study, store, tables, out)
+        kinds: tuple[Kind, ...] = ("svg", "png", "pdf") if "latex" in formats else ("svg", "png")
+        drawn = study_plots(study, store, tables, out, kinds=kinds, curves=curves)
         files += [file for plot in drawn for file in plot.files]
         shown = [Picture(file=plot.shown, caption=plot.caption) for plot in drawn] + shown
     for form in formats:
