@@ -58,6 +58,8 @@ class Collector:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.unreadable: list[str] = []
+        """Evaluations that were passed over, with the reason."""
 
     def rows(self, study: Study, dataset: StudyDataset) -> list[MeasuredRow]:
         """Every row of the study in its order, the real images last."""
@@ -125,8 +127,15 @@ class Collector:
     @cached_property
     def _by_identity(self) -> dict[str, list[Evaluation]]:
         found: dict[str, list[Evaluation]] = {}
-        for evaluation in self.store.evaluations():
-            found.setdefault(_identity(evaluation.spec), []).append(evaluation)
+        folder = self.store.evaluation_folder("")
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            try:
+                evaluation = self.store.evaluation(path.name)
+            except ValueError as error:  # of an older version of the project, say: no reason to show nothing
+                self.unreadable.append(str(error).splitlines()[0])
+                continue
+            if evaluation is not None:
+                found.setdefault(_identity(evaluation.spec), []).append(evaluation)
         return found
 
 

@@ -27,7 +27,10 @@ PUBLISHED_PARAMETERS = "paper:params_m"
 def study_tables(study: Study, store: Store) -> list[Table]:
     """One table for each data set of the study."""
     collector = Collector(store)
-    return [study_table(study, dataset, collector.rows(study, dataset)) for dataset in study.datasets]
+    measured = [(dataset, collector.rows(study, dataset)) for dataset in study.datasets]
+    unreadable = tuple(f"Passed over, since it cannot be read: {why}." for why in collector.unreadable)
+    tables = [study_table(study, dataset, rows) for dataset, rows in measured]
+    return [replace(table, notes=table.notes + unreadable) for table in tables]
 
 
 def study_table(study: Study, dataset: StudyDataset, measured: Sequence[MeasuredRow]) -> Table:

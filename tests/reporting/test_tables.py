@@ -212,3 +212,13 @@ def test_real_images_alone_can_be_left_out(fake: FakeStore) -> None:
     study = replace(fake.study, real_row=False)
     (table,) = study_tables(study, fake.store)
     assert not any(row.real for row in table.rows)
+
+
+def test_an_evaluation_of_another_version_is_passed_over_and_named(partial: FakeStore) -> None:
+    folder = partial.store.evaluation_folder("0123456789ab")
+    folder.mkdir()
+    (folder / "evaluation.json").write_text('{"eval_id": "0123456789ab"}', encoding="utf-8")
+    table = table_of(partial)
+    assert table.cell("SPADE decoder", "mIoU").value == 43.25
+    (note,) = [note for note in table.notes if note.startswith("Passed over")]
+    assert "0123456789ab/evaluation.json: missing field" in note
