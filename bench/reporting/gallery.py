@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.atomic import written_beside
+from bench.plan import evaluation_of
+from bench.reporting.collect import Collector
+from bench.reporting.html import Picture
 from bench.reporting.style import INK, SOFT
-from bench.store import Store
+from bench.store import Evaluation, Store
 from bench.study import Study, StudyDataset
 
 Pixels = NDArray[np.uint8]
@@ -59,21 +63,67 @@ class GallerySample:
             )
 
 
+def study_galleries(study: Study, store: Store, out: Path, *, samples: int = 6) -> list[Picture]:
+    """One strip for each data set with a judged row: the first ``samples`` validation samples, none left out.
+
+    Images are those of the study's first seed. Where the data set cannot be opened (a store copied from another
+    machine) a warning says why and the strip is left out.
+    """
+    from bench.data.dataset import DatasetError
+    from bench.data.opening import images_of, open_split
+
+    pictures: list[Picture] = []
+    for dataset in study.datasets:
+        items = gallery_items(study, store, dataset)
+        if not items:
+            continue
+        try:
+            split = open_split(dataset.ref, "val")
+            count = min(samples, images_of(dataset.ref, split))
+            shown = [
+                GallerySample(id=sample.id, label_colours=split.palette[sample.labels], image=sample.image)
+                for sample in map(split.load, range(count))
+            ]
+        except (DatasetError, OSError) as error:
+            warnings.warn(f"no gallery of {dataset.ref.name}: {error}", stacklevel=2)
+            continue
+        real = evaluation_of(None, dataset)
+        judged = store.evaluation(real.eval_id)
+        file = draw_gallery(
+            items,
+            shown,
+            out / ("gallery.png" if len(study.datasets) == 1 else f"gallery_{dataset.ref.name}.png"),
+            class_names=split.class_names,
+            palette=split.palette,
+            real_subtitle=_subtitle(judged) if judged else "",
+        )
+        height, width = dataset.ref.size
+        caption = (
+            f"Label map, generated images (seed {study.seeds[0]}) and real image for the first {count} validation "
+            f"samples of {dataset.ref.name} at {height}×{width} px; scores over the whole split."
+        )
+        pictures.append(Picture(file=file, caption=caption))
+    return pictures
+
+
 def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int | None = None) -> list[GalleryItem]:
     """The columns of a study: the judged images of each row that has been judged, of ``seed`` or the study's first."""
-    from bench.reporting.collect import Collector
-
     wanted = study.seeds[0] if seed is None else seed
     items: list[GalleryItem] = []
     for measured in Collector(store).rows(study, dataset):
         for one in measured.seeds:
-            if one.run is None or one.seed != wanted or one.evaluation is None or one.evaluation.step is None:
+            found = one.evaluation
+            if one.run is None or one.seed != wanted or found is None or found.step is None:
                 continue
-            folder = store.run(one.run).generated(one.evaluation.step, one.evaluation.spec.weights)
-            score = one.evaluation.scores.get("mIoU")
-            subtitle = f"mIoU {score.value:.1f}" if score is not None and score.value is not None else ""
-            items.append(GalleryItem(label=measured.label, folder=folder, subtitle=subtitle))
+            tag = f"{found.images}-noise{found.spec.noise_seed}"
+            folder = store.run(one.run).generated(found.step, found.spec.weights, tag)
+            items.append(GalleryItem(label=measured.label, folder=folder, subtitle=_subtitle(found)))
     return items
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    score = evaluation.scores.get("mIoU")
+    return f"mIoU {score.value:.1f}" if score is not None and score.value is not None else ""
 
 
 def draw_gallery(
@@ -114,7 +164,7 @@ def draw_gallery(
     draw.text((_MARGIN, top + below - _SMALL_PX - 2), footer, fill=SOFT, font=_font(_SMALL_PX - 2))
     path = out if out.suffix == ".png" else out / "gallery.png"
     with written_beside(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+        sheet.save(temporary, format="PNG")
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.data.opening import open_split
 from bench.reporting.curves import training_frame
-from bench.reporting.gallery import GalleryItem, GallerySample, draw_gallery, gallery_items
+from bench.reporting.gallery import GalleryItem, GallerySample, draw_gallery, gallery_items, study_galleries
 from bench.reporting.labels import place_labels
 from bench.reporting.plots import draw_score_against_parameters, study_plots
+from bench.reporting.render import report
 from bench.reporting.style import COLOURS, mark, settle
 from bench.reporting.tables import study_tables
 from bench.store import Store
@@ -162,4 +165,35 @@ def test_gallery_columns_are_the_judged_rows_with_their_score(partial: FakeStore
         ("decoder w/ Concat", "mIoU 40.0"),
     ]
     run = partial.run_spec("SPADE decoder")
-    assert items[0].folder == partial.store.run(run).generated(300, "raw")
+    assert items[0].folder == partial.store.run(run).generated(300, "raw", "200-noise0")
+
+
+def test_study_gallery_opens_the_data_and_names_the_rule(partial: FakeStore, tmp_path: Path) -> None:
+    study, store = partial.study, partial.store
+    split = open_split(study.datasets[0].ref, "val")
+    for item in gallery_items(study, store, study.datasets[0]):
+        item.folder.mkdir(parents=True)
+        write_picture(item.folder, split.sample_id(0), 30)
+    (picture,) = study_galleries(study, store, tmp_path, samples=2)
+    assert picture.file == tmp_path / "gallery.png"
+    assert "first 2 validation samples of synthetic" in picture.caption
+    sheet = np.asarray(Image.open(picture.file))
+    real = np.asarray(Image.fromarray(split.load(1).image).resize((192, 192), Image.Resampling.LANCZOS))
+    tiles = np.lib.stride_tricks.sliding_window_view(sheet[:, -28 - 192 : -28], (192,), axis=0)
+    assert (tiles.transpose(0, 3, 1, 2) == real).all(axis=(1, 2, 3)).sum() == 1
+    report(study, store, tmp_path, ["md", "html"], pictures=[picture])
+    assert "](gallery.png)" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_study_gallery_is_left_out_with_a_warning_without_the_data(partial: FakeStore, tmp_path: Path) -> None:
+    (dataset,) = partial.study.datasets
+    gone = replace(dataset, ref=replace(dataset.ref, val_manifest="0" * 64))
+    fake = FakeStore(replace(partial.study, datasets=(gone,)), partial.store)
+    fake.judge("SPADE decoder", mIoU=43.0)
+    with pytest.warns(UserWarning, match="no gallery of synthetic: dataset 'synthetic', split val: the files under"):
+        assert study_galleries(fake.study, fake.store, tmp_path) == []
+
+
+def test_study_without_judged_rows_has_no_gallery(fake: FakeStore, tmp_path: Path) -> None:
+    assert study_galleries(fake.study, fake.store, tmp_path) == []
