@@ -59,12 +59,13 @@ def report(
     formats: Sequence[Format] = FORMATS,
     *,
     pictures: Sequence[Picture] = (),
+    figures: Sequence[Kind] = ("svg", "png"),
     curves: bool = False,
 ) -> list[Path]:
     """Write the study's report under ``out`` and return the files written, the plots first.
 
-    With ``out`` the score is drawn against the parameters (SVG and PNG; PDF too with ``latex``), with ``curves`` the
-    training curves too, which takes a second more.
+    With ``out`` the score is drawn against the parameters, as files of the kinds ``figures`` (``pdf`` for papers takes
+    half a second more), and with ``curves`` also what happened during training (a second more).
 
     ``terminal`` prints to standard output; without ``out`` every other format does so too, and nothing is drawn.
     ``pictures`` (a gallery, say) are shown after the plots in Markdown (by name, so they should lie in ``out``) and
@@ -79,8 +80,7 @@ def report(
     if out is not None:
         from bench.reporting.plots import study_plots
 
-        kinds: tuple[Kind, ...] = ("svg", "png", "pdf") if "latex" in formats else ("svg", "png")
-        drawn = study_plots(study, store, tables, out, kinds=kinds, curves=curves)
+        drawn = study_plots(study, store, tables, out, kinds=figures, curves=curves)
         files += [file for plot in drawn for file in plot.files]
         shown = [Picture(file=plot.shown, caption=plot.caption) for plot in drawn] + shown
     for form in formats:
