@@ -28,7 +28,7 @@ def number_text(value: float, column: Column) -> str:
     if column.kind == "parameters":
         return parameters_text(value)
     if column.kind == "delta":
-        text = f"{value:+.{column.decimals}f}"
+        text = f"{round(value, column.decimals) + 0.0:+.{column.decimals}f}"  # + 0.0: no minus before a zero
         return text.replace("-", MINUS)
     return f"{value:.{column.decimals}f}{'M' if column.unit == 'M' else ''}"
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from bench.reporting import latex, markdown
+from bench.reporting.cells import Column
 from bench.reporting.render import FILES, FORMATS, render, report
 from bench.reporting.tables import study_tables
-from bench.reporting.text import parameters_text
+from bench.reporting.text import number_text, parameters_text
 from bench.reporting.tidy import tidy
 from bench.store import Store
 
@@ -222,3 +223,8 @@ def test_every_format_of_an_empty_store(fake: FakeStore, form: str) -> None:
 )
 def test_parameters_have_three_digits(count: int, text: str) -> None:
     assert parameters_text(count) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(-1.44, "−1.4"), (0.76, "+0.8"), (-0.04, "+0.0")])
+def test_differences_carry_their_sign(value: float, text: str) -> None:
+    assert number_text(value, Column(key="delta:mIoU", heading="Δ", kind="delta")) == text
