@@ -41,6 +41,8 @@ _ESCAPES = {
     **{sign: f"$^{{{digit}}}$" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 
+_LONG_HEADING = 9
+
 
 def escape(text: str) -> str:
     """``text`` for LaTeX with T1 fonts; letters outside Latin-1 without a known command become a question mark."""
@@ -48,17 +50,19 @@ def escape(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""A ``table*`` environment. Needs ``\usepackage[T1]{fontenc}`` and ``\usepackage{booktabs}``."""
+    r"""A ``table*`` environment, shrunk where wider than the line; needs T1 ``fontenc``, ``booktabs``, ``graphicx``."""
     columns = table.columns
     body = [
-        rf"% needs \usepackage[T1]{{fontenc}} and \usepackage{{booktabs}}; study {_comment(table.study)}",
+        rf"% needs \usepackage[T1]{{fontenc}}, booktabs and graphicx; study {_comment(table.study)}",
         r"\begin{table*}[t]",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{escape(table.title)}}}",
+        r"\smallskip",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}l{'r' * len(columns)}@{{}}}}",
         r"\toprule",
         *_group_lines(columns),
-        " & ".join(["", *(escape(column.heading) for column in columns)]) + r" \\",
+        " & ".join(["", *(_heading(column) for column in columns)]) + r" \\",
         r"\midrule",
     ]
     for row in table.rows:
@@ -69,8 +73,17 @@ def latex(table: Table) -> str:
         body.append(" & ".join([rf"\textit{{{label}}}" if row.real else label, *cells]) + r" \\")
         for cell, column in zip(row.cells, columns, strict=True):
             body += [f"% {_comment(f'{row.label} | {column.heading}: {about}')}" for about in _about(cell, column)]
-    body += [r"\bottomrule", r"\end{tabular}", *_note_lines(table), r"\end{table*}"]
+    body += [r"\bottomrule", r"\end{tabular}}", *_note_lines(table), r"\end{table*}"]
     return "\n".join(body) + "\n"
+
+
+def _heading(column: Column) -> str:
+    """Broken before ``@`` or at the first space, so that the column is no wider than its numbers need."""
+    mark = "@" if "@" in column.heading else " "
+    first, found, second = column.heading.partition(mark)
+    if not found or len(column.heading) < _LONG_HEADING:
+        return escape(column.heading)
+    return rf"\shortstack[r]{{\strut {escape(first)}\\\strut {escape(found.strip() + second)}}}"
 
 
 def _group_lines(columns: tuple[Column, ...]) -> list[str]:

@@ -126,7 +126,8 @@ def test_latex_compiles(partial: FakeStore, tmp_path: Path) -> None:
     compiler = shutil.which("tectonic") or shutil.which("pdflatex")
     if compiler is None:
         pytest.skip("neither tectonic nor pdflatex is on the path")
-    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{booktabs}"
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{booktabs,graphicx}"
+    head += r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}"
     source = tmp_path / "paper.tex"
     body = text_of(partial, "latex")
     source.write_text(f"{head}\n\\begin{{document}}\n{body}\\end{{document}}\n", encoding="utf-8")
