@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.data.registry import SYNTHETIC_IMAGES, dataset_spec
+from bench.data.registry import SYNTHETIC_IMAGES, dataset_spec, world_manifest
 from bench.run_spec import DatasetRef
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def dataset_ref(
     limits = {"train": train_images, "val": val_images}
     hashes = {}
     for split in ("train", "val"):
-        scenes = limits[split] if not entry.needs_root else None
-        opened = entry.open(split=split, root=root, size=chosen, images=scenes, progress=progress)
-        hashes[split] = opened.manifest_hash
+        if entry.needs_root:
+            hashes[split] = entry.open(split=split, root=root, size=chosen, progress=progress).manifest_hash
+        else:
+            hashes[split] = world_manifest(split=split, images=limits[split] or SYNTHETIC_IMAGES[split], size=chosen)
     return DatasetRef(
         name=name,
         size=chosen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 
 SYNTHETIC_IMAGES: Mapping[str, int] = {"train": 2000, "val": 500}
 """Scenes in a split of the embedded world unless the caller asks for another number."""
+
+
+WORLD_VERSION = 1
+"""Raise it with any change to what a synthetic scene looks like; judges and manifests carry it."""
+
+
+def world_manifest(*, split: str, images: int, size: tuple[int, int], seed: int = 0) -> str:
+    """Hexadecimal identity of a split of the embedded world; needs no scene to be drawn."""
+    identity = f"synthetic world {WORLD_VERSION} seed {seed} {split} {images} {size}"
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,16 @@ texture and context do.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.dataset import Augmentation, AugmentationRule, DatasetError, Sample, check_index, check_size
+from bench.data.registry import WORLD_VERSION, world_manifest
 from bench.data.world import classes
 from bench.data.world.scenes import draw_scene
 from spade_core.label_spec import LabelSpec
-
-WORLD_VERSION = 1
-"""Raise it with any change to what a scene looks like; judges and manifests carry it."""
 
 SPLITS = {"train": 1, "val": 2}
 """Each split draws from a seed space of its own, so that no scene is in two of them."""
@@ -77,8 +74,7 @@ class SyntheticScenes:
 
     @property
     def manifest_hash(self) -> str:
-        identity = f"synthetic world {WORLD_VERSION} seed {self.seed} {self.split} {self.images} {self.size}"
-        return hashlib.sha256(identity.encode()).hexdigest()
+        return world_manifest(split=self.split, images=self.images, size=self.size, seed=self.seed)
 
     def __len__(self) -> int:
         return self.images

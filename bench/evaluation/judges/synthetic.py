@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 
-from bench.data.synthetic import SYNTHETIC_SPEC, WORLD_VERSION
+from bench.data.registry import WORLD_VERSION
+from bench.data.synthetic import SYNTHETIC_SPEC
 
 WEIGHTS = Path(__file__).with_name("synthetic_judge_v1.safetensors")
 FEATURES = 128

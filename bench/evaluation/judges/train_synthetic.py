@@ -24,7 +24,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from bench.atomic import write_json, written_beside
-from bench.data.synthetic import SYNTHETIC_SPEC, WORLD_VERSION, SyntheticScenes
+from bench.data.registry import WORLD_VERSION
+from bench.data.synthetic import SYNTHETIC_SPEC, SyntheticScenes
 from bench.evaluation.judges.synthetic import WEIGHTS, SyntheticJudge, load_synthetic_judge
 
 VALIDATION_IMAGES = 500
