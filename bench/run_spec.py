@@ -75,9 +75,23 @@ class Training:
     loader_workers: int = field(default=0, metadata={"semantic": False})
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_images", "accumulate", "save_every_steps", "sample_every_steps", "log_every_steps", "keep_checkpoints"):
+        for name in (
+            "steps",
+            "batch_images",
+            "accumulate",
+            "save_every_steps",
+            "sample_every_steps",
+            "log_every_steps",
+            "keep_checkpoints",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"Training.{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("norm_group_images", "ema_halflife_images", "eval_every_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"Training.{name} is {value}; it must be at least 1, or None to go without")
+        if self.loader_workers < 0:
+            raise ValueError(f"Training.loader_workers is {self.loader_workers}; it must be at least 0")
         if self.precision not in ("float32", "bf16"):
             raise ValueError(f"Training.precision is {self.precision!r}; allowed are 'float32' and 'bf16'")
         if self.batch_images % self.accumulate:
@@ -119,7 +133,9 @@ class RunSpec:
         return self.recipe.schedules.get(self.dataset.name) if self.training.decay else None
 
     def _identity(self) -> dict[str, Any]:
-        shown = {name: getattr(self, name) for name in ("variant", "generator", "recipe", "dataset", "training", "seed")}
+        shown = {
+            name: getattr(self, name) for name in ("variant", "generator", "recipe", "dataset", "training", "seed")
+        }
         return {**shown, "schedule": self.schedule}
 
     def to_json(self) -> dict[str, Any]:

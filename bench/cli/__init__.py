@@ -25,10 +25,10 @@ for module in (catalogue, studies, runs, evaluation):
 
 
 def main() -> None:
-    """Run the command line; a user's error is one message and exit status 1, a bug is a traceback."""
+    """Run the command line; a user's error or a diverged run is one message and exit status 1, a bug is a traceback."""
     try:
         app()
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

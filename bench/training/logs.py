@@ -17,7 +17,7 @@ from bench.store import RunFolder
 from bench.training.distributed import Ranks
 
 
-class DivergedError(RuntimeError):
+class DivergedError(ArithmeticError):
     """A loss became NaN or infinite; going on would only spoil the checkpoint."""
 
 
@@ -81,6 +81,7 @@ class RunLog:
             stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+        self._writer.flush()  # type: ignore[no-untyped-call]
         self._rate = values.get("images_per_s", self._rate)
 
     def beat(self, step: int, seconds_per_step: float | None = None, *, every_s: float = 5.0) -> None:
@@ -93,10 +94,16 @@ class RunLog:
             state="running", step=step, steps=self.steps, images_per_s=self._rate, eta_s=eta, attempt=self.attempt
         )
 
-    def finish(self, step: int) -> None:
-        """The run is done."""
+    def close(self) -> None:
+        """Write out what TensorBoard still holds back."""
         if self._writer is not None:
             self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer = None
+
+    def finish(self, step: int) -> None:
+        """The run is done."""
+        self.close()
+        if self.ranks.first:
             self.folder.write_status(
                 state="done", step=step, steps=self.steps, images_per_s=self._rate, attempt=self.attempt
             )

@@ -37,7 +37,9 @@ class Hooks:
     """Scores the generator (in eval mode) every ``eval_every_steps``."""
 
 
-def train(run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Dataset, ranks: Ranks, hooks: Hooks | None = None) -> bool:
+def train(
+    run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Dataset, ranks: Ranks, hooks: Hooks | None = None
+) -> bool:
     """Train ``run`` in ``folder`` until its last step, from its newest checkpoint if it has one.
 
     Returns whether the run is finished; False: a hook asked to stop, and the state is saved. Every rank of the job
@@ -71,7 +73,7 @@ def train(run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Data
     attempt = ranks.broadcast(begin(run, folder, networks, step) if ranks.first else None)
     log = RunLog(folder, ranks, first_step=step, steps=settings.steps, attempt=attempt)
     meter, logged_step, seconds = Meter(), step, None
-    best = best_step(folder) if settings.selection == "best" else None
+    best = ranks.broadcast(best_step(folder) if settings.selection == "best" and ranks.first else None)
 
     # Data: the batches of the steps that are left.
     images = min(len(train_split), run.dataset.train_images or len(train_split))
@@ -106,7 +108,8 @@ def train(run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Data
 
         # Losses: read, checked, written.
         saving = last or step % settings.save_every_steps == 0
-        if saving or step % settings.log_every_steps == 0:
+        scoring = is_scored(run, hooks, step)
+        if saving or scoring or step % settings.log_every_steps == 0:
             means, seconds = meter.read(ranks)
             check_finite(means, since=logged_step, step=step)
             logged_step = step
@@ -127,12 +130,12 @@ def train(run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Data
         shown = average.network if average is not None else networks.generator
         if ranks.first and (last or step % settings.sample_every_steps == 0):
             save_samples(shown, val_split, folder.samples / f"step_{step:08d}.png", ranks.device, z_dim_of(run))
-        if hooks.score is not None and settings.eval_every_steps and (last or step % settings.eval_every_steps == 0):
+        if scoring and hooks.score is not None:
             with evaluating(shown):
                 scores = hooks.score(shown, step)
             log.record(step, {f"score/{name}": value for name, value in scores.items()})
-            if settings.selection == "best" and (best is None or scores["mIoU"] > best[1]):
-                best = (step, scores["mIoU"])
+            if settings.selection == "best" and (best is None or selecting_score(scores, run) > best[1]):
+                best = (step, selecting_score(scores, run))
                 saving = True
 
         # Full state, whole or not at all.
@@ -141,6 +144,7 @@ def train(run: RunSpec, folder: RunFolder, train_split: Dataset, val_split: Data
             if ranks.first:
                 prune_checkpoints(folder.checkpoints, settings.keep_checkpoints, {best[0]} if best else set())
         if stopping and step < settings.steps:
+            log.close()
             return False
 
     log.finish(step)
@@ -202,8 +206,26 @@ def rate_factor(run: RunSpec, step: int, images: int) -> float:
 def best_step(folder: RunFolder) -> tuple[int, float] | None:
     """(step, mIoU) of the best score so far among the checkpoints that are still there, or None."""
     kept = set(checkpoint_steps(folder.checkpoints))
-    scored = [(row["step"], row["score/mIoU"]) for row in folder.metrics() if "score/mIoU" in row and row["step"] in kept]
+    scored = [
+        (row["step"], row["score/mIoU"]) for row in folder.metrics() if "score/mIoU" in row and row["step"] in kept
+    ]
     return max(scored, key=lambda item: (item[1], -item[0]), default=None)
+
+
+def is_scored(run: RunSpec, hooks: Hooks, step: int) -> bool:
+    """Whether the generator is scored after ``step``; an interruption adds no score, or it could change the selection."""
+    every = run.training.eval_every_steps
+    return hooks.score is not None and every is not None and (step % every == 0 or step == run.training.steps)
+
+
+def selecting_score(scores: Mapping[str, float], run: RunSpec) -> float:
+    """The score that ``selection="best"`` goes by. Raises ValueError where the data set's protocol gave none."""
+    if "mIoU" not in scores:
+        raise ValueError(
+            f"run {run.name}: selection is 'best' but no mIoU could be computed for {run.dataset.name} (scores: "
+            f"{', '.join(scores) or 'none'}; is the judge's weights file there? see `list weights`); use selection 'last'"
+        )
+    return scores["mIoU"]
 
 
 @contextlib.contextmanager
