@@ -50,7 +50,14 @@ def tiny_run(
 ) -> RunSpec:
     """A run of a few steps on 16 scenes; ``training`` are fields of Training, the others change what they are named after."""
     variant = small(get_variant(name)).scaled(**(generator or {}))
-    fields = {"steps": 4, "batch_images": 4, "log_every_steps": 1, "save_every_steps": 2, "sample_every_steps": 100, **training}
+    fields = {
+        "steps": 4,
+        "batch_images": 4,
+        "log_every_steps": 1,
+        "save_every_steps": 2,
+        "sample_every_steps": 100,
+        **training,
+    }
     norm = getattr(variant.generator, "norm", "instance")
     group = norm_group_images(norm, fields["batch_images"], fields.get("accumulate", 1), ranks)
     size = (side_of(variant), side_of(variant))
