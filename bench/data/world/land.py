@@ -122,7 +122,7 @@ def mountains(
             light.lit(np.full((3, 1, 1), 0.97, np.float32)) * np.clip(shade + np.float32(0.12), 0.6, 1.05) - colour
         )
     foot = np.clip(down / np.float32(height * 1.3), 0.0, 1.0)
-    haze = np.clip(np.float32(far * 0.72) + np.float32(0.25) * foot, 0.0, 0.92)
+    haze = np.clip(np.float32(far * 0.62) + np.float32(0.25) * foot, 0.0, 0.92)
     colour = colour + haze * (light.horizon - colour)
     canvas.paint(window, canvas.coverage(down), np.clip(colour, 0.0, 1.0), classes.MOUNTAIN)
 
@@ -212,18 +212,17 @@ def field(canvas: Canvas, rng: np.random.Generator, light: Light, horizon: float
         return
     across, depth = ground_axes(canvas, window, horizon)
     tufts = sample("clump", across * np.float32(0.5) + np.float32(shift), depth * np.float32(0.5), canvas.pixel * 0.7)
+    reach = np.maximum(window.y - np.float32(horizon), 0.0) + np.float32(0.09)
     if lengthwise < 0.65:
-        reach = np.maximum(window.y - np.float32(horizon), 0.0) + np.float32(0.04)
-        scale = np.float32(1.8 + 1.4 * density) / reach
+        scale = np.float32(1.6 + 1.1 * density) / reach
         phase = (window.x - np.float32(canvas.aspect * (0.2 + 0.6 * centre))) * scale
-        visible = np.clip(np.float32(1.5) - np.float32(3.2 * canvas.pixel) * scale, 0.0, 1.0)
     else:
-        scale = np.float32(3.0 + 2.5 * density) / (np.maximum(window.y - np.float32(horizon), 0.0) + np.float32(0.05))
-        phase = depth * np.float32(3.0 + 2.5 * density) + across * np.float32(0.4 * (centre - 0.5))
-        visible = np.clip(np.float32(1.5) - np.float32(3.2 * canvas.pixel) * scale, 0.0, 1.0)
+        scale = np.float32(2.4 + 1.8 * density) / reach
+        phase = np.log(reach) * np.float32(2.4 + 1.8 * density) + across * np.float32(0.4 * (centre - 0.5))
+    visible = np.clip(np.float32(1.5) - np.float32(3.2 * canvas.pixel) * scale, 0.0, 1.0)
     rows = np.clip(wave(phase) * np.float32(1.3) + tufts * np.float32(0.25), -1.0, 1.0) * visible
     between = np.float32(0.38) - np.float32(0.38) * rows
-    colour = light.lit(crop + between * (soil * np.float32(0.82) - crop)) * (
+    colour = light.lit(crop + between * (soil * np.float32(0.70) - crop)) * (
         np.float32(0.95) + np.float32(0.07) * tufts
     )
     cover = canvas.coverage(np.minimum(window.y - top[None], bottom[None] - window.y))

@@ -45,7 +45,7 @@ def sample(kind: str, u: NDArray[np.floating], v: NDArray[np.floating], step: fl
     size = len(tile)
     row = np.floor(v * np.float32(size)).astype(np.int32) & (size - 1)
     column = np.floor(u * np.float32(size)).astype(np.int32) & (size - 1)
-    values: Array = tile[row, column]
+    values: Array = tile.ravel().take(row * size + column)
     return values
 
 

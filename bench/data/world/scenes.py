@@ -56,7 +56,7 @@ def _backdrop(canvas: Canvas, rng: np.random.Generator, light: Light, horizon: f
     land.sky(canvas, light, horizon)
     shown, size = rng.random(2)
     if light.hour != "overcast" and shown < 0.75:
-        land.sun(canvas, light, horizon, 0.050 + 0.035 * size)
+        land.sun(canvas, light, horizon, 0.062 + 0.034 * size)
     for _ in range(clouds):
         x, y, width = rng.random(3)
         land.cloud(canvas, rng, light, x * canvas.aspect, horizon * (0.20 + 0.52 * y), 0.26 + 0.34 * width)
@@ -117,7 +117,7 @@ def _farmland(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:
             part = 0.22 + 0.5 * depth
             side = 0.10 * part * (1 if rng.random() < 0.5 else -1)
             x = end + (foot - end) * part + side
-            things.car(canvas, rng, light, x, horizon + (1 - horizon) * part, 0.05 + 0.20 * part, from_side=False)
+            things.car(canvas, rng, light, x, horizon + (1 - horizon) * part, 0.08 + 0.19 * part, from_side=False)
 
 
 def _coast(canvas: Canvas, rng: np.random.Generator, light: Light) -> None:

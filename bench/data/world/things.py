@@ -69,7 +69,7 @@ def tree(canvas: Canvas, rng: np.random.Generator, light: Light, x: float, y: fl
         radius = np.hypot(across, (up - np.float32(middle)) / np.float32(tall))
         inside = (np.float32(1.0) - radius) * np.float32(half)
         shade = np.float32(0.70) + np.float32(0.36) * np.clip(up - np.float32(middle - tall * 0.5), -0.4, 0.6)
-    inside = inside + foliage * np.float32(half * 0.085)
+    inside = inside + foliage * np.float32(half * 0.065)
     shade = shade + np.float32(0.16 * light.contrast * light.side) * across + np.float32(0.17) * foliage
     trunk = canvas.coverage(
         np.minimum(
