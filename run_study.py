@@ -14,7 +14,9 @@ if __name__ == "__main__":
     except ModuleNotFoundError:
         if _PYTHON.exists() and Path(sys.prefix).resolve() != (_ROOT / ".venv").resolve():
             os.execv(_PYTHON, [str(_PYTHON), *sys.argv])  # the project's own environment, made by `make`
-        sys.exit("the environment is not there yet: run `make` in the project's folder (it creates .venv), then try again")
+        sys.exit(
+            "the environment is not there yet: run `make` in the project's folder (it makes .venv), then try again"
+        )
     from bench.cli import main
 
     main()

@@ -97,7 +97,9 @@ class Recipe:
     def explained(self) -> list[tuple[str, object, str]]:
         """Rows of (field, value, source), for ``show variant``."""
         shown = [item.name for item in fields(self) if item.name not in ("name", "sources", "schedules")]
-        rows: list[tuple[str, object, str]] = [(name, getattr(self, name), self.sources.get(name, "")) for name in shown]
+        rows: list[tuple[str, object, str]] = [
+            (name, getattr(self, name), self.sources.get(name, "")) for name in shown
+        ]
         for dataset, schedule in self.schedules.items():
             rows.append((f"schedule[{dataset}]", schedule, self.sources.get("schedules", "")))
         return rows

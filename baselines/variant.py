@@ -51,7 +51,9 @@ class Variant:
         if len(set(names)) != len(names):
             raise ValueError(f"variant {self.name!r} has two recipes of one name: {names}")
         if self.provenance != "paper" and not self.provenance_note:
-            raise ValueError(f"variant {self.name!r} is a {self.provenance}; say in provenance_note what was chosen and why")
+            raise ValueError(
+                f"variant {self.name!r} is a {self.provenance}; say in provenance_note what was chosen and why"
+            )
         if not is_dataclass(self.generator):
             raise ValueError(f"variant {self.name!r}: generator must be a frozen dataclass of settings")
 

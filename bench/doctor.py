@@ -9,7 +9,20 @@ from collections.abc import Iterator
 from importlib import metadata
 
 OK, NOTE, FAIL = 0, 1, 2
-_NEEDED = ("torch", "torchvision", "numpy", "scipy", "pandas", "matplotlib", "pytorch_fid", "mmengine", "submitit", "typer", "rich", "safetensors")
+_NEEDED = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pytorch_fid",
+    "mmengine",
+    "submitit",
+    "typer",
+    "rich",
+    "safetensors",
+)
 
 
 def findings() -> Iterator[tuple[int, str]]:

@@ -86,7 +86,9 @@ def _decode(hint: Any, data: Any, where: str) -> Any:
     if origin is tuple:
         items = list(data)
         each = [arguments[0]] * len(items) if len(arguments) == 2 and arguments[1] is Ellipsis else list(arguments)
-        return tuple(_decode(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, items, strict=True)))
+        return tuple(
+            _decode(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, items, strict=True))
+        )
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: _decode(arguments[1], item, f"{where}[{key}]") for key, item in data.items()}
     if hint is Path:

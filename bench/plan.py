@@ -111,7 +111,14 @@ def study_jobs(study: Study) -> list[Job]:
     jobs: list[Job] = []
     if study.real_row:
         jobs += [
-            Job(kind="evaluate", label=REAL_LABEL, dataset=item.ref.name, seed=None, run=None, evaluation=evaluation_of(None, item))
+            Job(
+                kind="evaluate",
+                label=REAL_LABEL,
+                dataset=item.ref.name,
+                seed=None,
+                run=None,
+                evaluation=evaluation_of(None, item),
+            )
             for item in study.datasets
         ]
     for row, dataset, seed, run in study.cells():
@@ -122,7 +129,12 @@ def study_jobs(study: Study) -> list[Job]:
 def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec) -> list[Job]:
     train = Job(kind="train", label=row.label, dataset=dataset.ref.name, seed=seed, run=run)
     judge = Job(
-        kind="evaluate", label=row.label, dataset=dataset.ref.name, seed=seed, run=run, evaluation=evaluation_of(run, dataset)
+        kind="evaluate",
+        label=row.label,
+        dataset=dataset.ref.name,
+        seed=seed,
+        run=run,
+        evaluation=evaluation_of(run, dataset),
     )
     return [train, judge]
 
@@ -140,7 +152,7 @@ def job_state(store: Store, job: Job) -> JobState:
 
 
 def plan(jobs: list[Job], states: dict[str, JobState], *, retry_failed: bool = True) -> list[Action]:
-    """One action for every job, decided from the states alone (``states`` by job key; absent means nothing is known)."""
+    """One action for every job, decided from the states alone (by job key; absent: nothing is known)."""
     decided: dict[str, Action] = {}
     trained: dict[str, Action] = {}
     actions: list[Action] = []

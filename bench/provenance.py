@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, uncommitted changes, packages, hardware. Free of torch until asked for hardware."""
+"""Where a number comes from: commit, uncommitted changes, packages, hardware. No torch until asked for hardware."""
 
 from __future__ import annotations
 
@@ -14,7 +14,18 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scipy", "pandas", "matplotlib", "pytorch-fid", "mmsegmentation", "safetensors")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "scipy",
+    "pandas",
+    "matplotlib",
+    "pytorch-fid",
+    "mmsegmentation",
+    "safetensors",
+)
 
 
 def _git(*arguments: str) -> str | None:

@@ -146,10 +146,9 @@ class RunFolder:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
-    def generated(self, step: int, weights: Weights, eval_tag: str = "") -> Path:
-        """Folder of the validation images that the checkpoint of ``step`` generates, as PNG files."""
-        tail = f"-{eval_tag}" if eval_tag else ""
-        return self.path / "generated" / f"step_{step:08d}-{weights}{tail}"
+    def generated(self, step: int, weights: Weights, *, images: int, noise_seed: int) -> Path:
+        """Folder of the first ``images`` validation images that the checkpoint of ``step`` generates, as PNG files."""
+        return self.path / "generated" / f"step_{step:08d}-{weights}-{images}-noise{noise_seed}"
 
     def exists(self) -> bool:
         return self.spec_file.is_file()

@@ -1,50 +1,54 @@
-"""Quickstart: Table 3 in miniature, on the embedded synthetic world.
-"""
+"""Quickstart: Table 3 in miniature, on the embedded synthetic world, in minutes on a laptop."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from baselines.registry import get_variant
 from bench.data.opening import dataset_ref
 from bench.run_spec import Training
 from bench.study import Row, Study, StudyDataset
-from spade_core.settings import DiscriminatorSettings
+from studies._scaled import scaled_recipe
 
-WIDTHS = {
-    "spade-decoder": ("decoder w/ SPADE (Ours)", 8),
-    "spade-decoder-compact": ("compact decoder w/ SPADE", 6),
-    "concat-decoder": ("decoder w/ Concat", 8),
-    "pix2pixhd-pp": ("pix2pixHD++", 8),
-    "pix2pixhd-pp-compact": ("compact pix2pixHD++", 6),
-    "pix2pixhd": ("pix2pixHD", 8),
-}
 STEPS = 300
+BATCH_IMAGES = 8
+SIZE = (64, 64)
+SEEDS = (0,)
+ROWS = (
+    ("decoder w/ SPADE (Ours)", "spade-decoder", {"width": 8, "hidden": 32}),
+    ("compact decoder w/ SPADE", "spade-decoder-compact", {"width": 6, "hidden": 32}),
+    ("decoder w/ Concat", "concat-decoder", {"width": 8}),
+    ("pix2pixHD++ w/ SPADE", "pix2pixhd-pp-spade", {"width": 8, "hidden": 32}),
+    ("pix2pixHD++ w/ Concat", "pix2pixhd-pp-concat", {"width": 8}),
+    ("pix2pixHD++", "pix2pixhd-pp", {"width": 8}),
+    ("compact pix2pixHD++", "pix2pixhd-pp-compact", {"width": 6}),
+    ("pix2pixHD", "pix2pixhd", {"width": 8}),
+)
 
 
 def study() -> Study:
+    """All eight rows of Table 3 at an eighth of their width."""
     rows = []
-    for name, (label, width) in WIDTHS.items():
-        variant = get_variant(name).scaled(width=width)
-        recipe = variant.recipe()
-        assert recipe.discriminator is not None
-        small = replace(
-            recipe,
-            perceptual_weight=0.0,
-            discriminator=replace(recipe.discriminator, width=16),
-        )
-        norm = getattr(variant.generator, "norm")
+    for label, name, settings in ROWS:
+        variant = get_variant(name).scaled(**settings)
         training = Training(
             steps=STEPS,
-            batch_images=8,
-            norm_group_images=8 if norm != "instance" else None,
+            batch_images=BATCH_IMAGES,
+            norm_group_images=None if getattr(variant.generator, "norm", "") == "instance" else BATCH_IMAGES,
             save_every_steps=100,
             sample_every_steps=100,
             log_every_steps=25,
             keep_checkpoints=1,
         )
-        rows.append(Row(label=label, variant=variant, recipe=small, training=training, published_method=label))
-    assert rows[0].training is not None
+        rows.append(
+            Row(
+                label=label,
+                variant=variant,
+                recipe=scaled_recipe(variant.recipe(), discriminator_width=16),
+                training=training,
+                published_method=label,
+            )
+        )
+    shared = rows[0].training
+    assert shared is not None
     return Study(
         name="quickstart",
         title="Quickstart: Table 3 in miniature",
@@ -52,11 +56,17 @@ def study() -> Study:
         rows=tuple(rows),
         datasets=(
             StudyDataset(
-                ref=dataset_ref("synthetic", size=(64, 64), train_images=2000, val_images=200),
-                training=rows[0].training,
+                ref=dataset_ref("synthetic", size=SIZE, train_images=2000, val_images=200),
+                training=shared,
                 protocol="synthetic",
             ),
         ),
+        seeds=SEEDS,
         published_table="Table 3",
-        scale_note="64 px",
+        scale_note=(
+            f"Scaled down: synthetic scenes at {SIZE[1]}x{SIZE[0]} px instead of COCO-Stuff at 256x256, generators of "
+            f"width 8 (compact 6) instead of 64 (48), 32 hidden channels in SPADE instead of 128, discriminators of "
+            f"width 16 instead of 64, {STEPS} steps of {BATCH_IMAGES} images instead of 100 epochs of 32, no "
+            f"perceptual loss. The paper's numbers stand beside it for the order of the rows, not for their size."
+        ),
     )

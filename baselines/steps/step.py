@@ -63,7 +63,10 @@ class TrainingStep:
         if recipe.adversarial == "hinge":
             self.discriminator_loss, self.generator_loss = hinge_discriminator_loss, hinge_generator_loss
         else:
-            self.discriminator_loss, self.generator_loss = least_squares_discriminator_loss, least_squares_generator_loss
+            self.discriminator_loss, self.generator_loss = (
+                least_squares_discriminator_loss,
+                least_squares_generator_loss,
+            )
 
     def __call__(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
         """Update every network once; ``parts`` are this rank's share of the global batch, split by accumulation.
@@ -90,7 +93,9 @@ class TrainingStep:
                     stack.enter_context(module.no_sync())
             yield
 
-    def encode(self, batch: Batch, noise: Tensor | None, *, wrapped: bool) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def encode(
+        self, batch: Batch, noise: Tensor | None, *, wrapped: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """z (N, Z) for the generator with mu and log-variance of the encoder, or z = noise without an encoder."""
         encoder = self.networks.encoder
         if encoder is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,7 @@ import typer
 from bench.cli.options import JsonOption
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What ``list`` lists."""
 
     variants = "variants"
@@ -21,7 +21,7 @@ class Kind(str, Enum):
     weights = "weights"
 
 
-class Thing(str, Enum):
+class Thing(StrEnum):
     """What ``show`` shows."""
 
     variant = "variant"
@@ -86,7 +86,13 @@ def _protocols() -> list[dict[str, Any]]:
     from bench.evaluation.protocols import list_protocols
 
     return [
-        {"name": item.key, "dataset": item.dataset, "judge": item.judge, "metrics": list(item.metrics), "summary": item.summary}
+        {
+            "name": item.key,
+            "dataset": item.dataset,
+            "judge": item.judge,
+            "metrics": list(item.metrics),
+            "summary": item.summary,
+        }
         for item in list_protocols()
     ]
 
@@ -167,7 +173,12 @@ def _show_protocol(name: str) -> None:
     print("\nmetrics")
     print_table(
         [
-            {"metric": metric, "unit": METRICS[metric][0], "better": "higher" if METRICS[metric][1] else "lower", "meaning": METRICS[metric][2]}
+            {
+                "metric": metric,
+                "unit": METRICS[metric][0],
+                "better": "higher" if METRICS[metric][1] else "lower",
+                "meaning": METRICS[metric][2],
+            }
             for metric in protocol.metrics
         ]
     )
@@ -196,7 +207,12 @@ def _show_study(name: str) -> None:
     print(f"\nquestion: {study.question}")
     print_table(
         [
-            {"row": row.label, "variant": row.variant.name, "recipe": row.recipe.name, "provenance": row.variant.provenance}
+            {
+                "row": row.label,
+                "variant": row.variant.name,
+                "recipe": row.recipe.name,
+                "provenance": row.variant.provenance,
+            }
             for row in study.rows
         ]
     )
@@ -227,7 +243,9 @@ def params(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"generator parameters for {entry.title}: {entry.spec.channels} label channels (the paper's are for ADE20K)\n")
+    print(
+        f"generator parameters for {entry.title}: {entry.spec.channels} label channels (the paper's are for ADE20K)\n"
+    )
     print_table([{**row, "params": f"{row['params']:,}"} for row in rows])
 
 

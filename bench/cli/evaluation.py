@@ -24,7 +24,10 @@ def prepare(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Data set (see `list datasets`).")],
     root: DataRootOption = None,
     size: SizeOption = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the contact sheets. [default: results/DATASET]")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the contact sheets. [default: results/DATASET]"),
+    ] = None,
 ) -> None:
     """Check every file of a data set once, write its manifest, print statistics, draw a contact sheet.
 
@@ -34,12 +37,12 @@ def prepare(
 
     from bench.data.contact_sheet import contact_sheet
     from bench.data.registry import dataset_spec
-    from bench.launching.inline import progress_line
+    from bench.launching.inline import ProgressLine
 
     entry = dataset_spec(dataset)
     folder = out or Path("results") / dataset
     for split in entry.splits:
-        with progress_line(Console(), f"check {dataset}/{split}") as line:
+        with ProgressLine(Console(), f"check {dataset}/{split}") as line:
             opened = entry.open(
                 split=split,
                 root=root,
@@ -48,17 +51,31 @@ def prepare(
             )
         sheet = folder / f"{split}.png"
         contact_sheet(opened, 12, sheet)
-        print(f"{dataset}/{split}: {len(opened)} pairs, content hash {opened.manifest_hash[:12]}, contact sheet {sheet}")
+        print(
+            f"{dataset}/{split}: {len(opened)} pairs, content hash {opened.manifest_hash[:12]}, contact sheet {sheet}"
+        )
 
 
 def evaluate(
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="A run of the store: name or run_id.")] = None,
-    images: Annotated[Path | None, typer.Option("--images", metavar="DIR", help="A folder of PNG files named <sample id>.png.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", metavar="FILE", help="A released generator file (latest_net_G.pth).")] = None,
-    variant: Annotated[str | None, typer.Option("--variant", metavar="NAME", help="Architecture of --checkpoint.")] = None,
-    width: Annotated[int | None, typer.Option(help="Width of --checkpoint's generator, where it is not the variant's.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images or --checkpoint.")] = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", metavar="NAME", help="[default: the data set's]")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="A folder of PNG files named <sample id>.png.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="A released generator file (latest_net_G.pth).")
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option("--variant", metavar="NAME", help="Architecture of --checkpoint.")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(help="Width of --checkpoint's generator, where it is not the variant's.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images or --checkpoint.")
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", metavar="NAME", help="[default: the data set's]")
+    ] = None,
     root: DataRootOption = None,
     size: SizeOption = None,
     val_images: Annotated[int | None, typer.Option(help="Judge the first so many validation images.")] = None,
@@ -71,7 +88,7 @@ def evaluate(
     """Judge a run, a folder of images, or a released checkpoint file, by a protocol."""
     from rich.console import Console
 
-    from bench.launching.inline import progress_line
+    from bench.launching.inline import ProgressLine
     from bench.launching.judging import judge_checkpoint, judge_images, judge_run
     from bench.store import Store
 
@@ -79,10 +96,18 @@ def evaluate(
     if len(given) != 1:
         raise ValueError(f"give exactly one of --run, --images and --checkpoint; given: {', '.join(given) or 'none'}")
     opened = Store(store)
-    with progress_line(Console(), f"evaluate {run or images or checkpoint}") as line:
+    with ProgressLine(Console(), f"evaluate {run or images or checkpoint}") as line:
         if run is not None:
             evaluation = judge_run(
-                opened, run, protocol=protocol, weights=weights, step=step, val_images=val_images, noise_seed=noise_seed, device=device, progress=line.update
+                opened,
+                run,
+                protocol=protocol,
+                weights=weights,
+                step=step,
+                val_images=val_images,
+                noise_seed=noise_seed,
+                device=device,
+                progress=line.update,
             )
         else:
             ref = _reference(given[0], dataset, root, size, val_images)
@@ -93,13 +118,23 @@ def evaluate(
                 if variant is None:
                     raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
                 evaluation = judge_checkpoint(
-                    opened, checkpoint, variant, ref, width=width, protocol=protocol, noise_seed=noise_seed, device=device, progress=line.update
+                    opened,
+                    checkpoint,
+                    variant,
+                    ref,
+                    width=width,
+                    protocol=protocol,
+                    noise_seed=noise_seed,
+                    device=device,
+                    progress=line.update,
                 )
     if evaluation is not None:
         _print(evaluation, opened)
 
 
-def _reference(what: str, dataset: str | None, root: Path | None, size: str | None, val_images: int | None) -> DatasetRef:
+def _reference(
+    what: str, dataset: str | None, root: Path | None, size: str | None, val_images: int | None
+) -> DatasetRef:
     from bench.data.opening import dataset_ref
 
     if dataset is None:

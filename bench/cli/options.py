@@ -12,10 +12,12 @@ StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Folde
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
 DataRootOption = Annotated[
-    Path | None, typer.Option("--root", metavar="DIR", help="Folder of the data set's files. [default: $SPADE_BENCH_DATA_<NAME>]")
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Folder of the data set's files. [default: $SPADE_BENCH_DATA_<NAME>]"),
 ]
 SizeOption = Annotated[
-    str | None, typer.Option("--size", metavar="HxW", help="Image height x width in px. [default: the paper's for the data set]")
+    str | None,
+    typer.Option("--size", metavar="HxW", help="Image height x width in px. [default: the paper's for the data set]"),
 ]
 
 DEFAULT_STORE = Path("results/store")

@@ -32,18 +32,35 @@ def train(
     root: DataRootOption = None,
     size: SizeOption = None,
     store: StoreOption = DEFAULT_STORE,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="code, paper or pix2pixhd. [default: the variant's first]")] = None,
-    switch: Annotated[list[str] | None, typer.Option("--switch", metavar="NAME", help="Take a technique out (may be repeated): no-perceptual, no-hinge, no-ttur, ...")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="code, paper or pix2pixhd. [default: the variant's first]")
+    ] = None,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--switch",
+            metavar="NAME",
+            help="Take a technique out (may be repeated): no-perceptual, no-hinge, no-ttur, ...",
+        ),
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Width of the generator (released: ngf 64).")] = None,
-    discriminator_width: Annotated[int | None, typer.Option(help="Width of the discriminator (released: ndf 64).")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimisation steps, at constant rates. [default: --epochs]")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data, at constant rates. [default: the recipe's schedule]")] = None,
+    discriminator_width: Annotated[
+        int | None, typer.Option(help="Width of the discriminator (released: ndf 64).")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimisation steps, at constant rates. [default: --epochs]")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the data, at constant rates. [default: the recipe's schedule]")
+    ] = None,
     batch: Annotated[int | None, typer.Option(help="Global batch over all ranks. [default: the recipe's, 32]")] = None,
     accumulate: Annotated[int, typer.Option(help="Split each rank's share in so many parts to save memory.")] = 1,
     train_images: Annotated[int | None, typer.Option(help="Use the first so many training images.")] = None,
     val_images: Annotated[int | None, typer.Option(help="Judge on the first so many validation images.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, order, augmentation and noise.")] = 0,
-    precision: Annotated[str, typer.Option(metavar="float32|bf16", help="Arithmetic of the forward passes.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(metavar="float32|bf16", help="Arithmetic of the forward passes.")
+    ] = "float32",
     tf32: Annotated[bool, typer.Option(help="Let float32 products use TensorFloat-32.")] = False,
     ema_halflife_images: Annotated[int | None, typer.Option(help="Keep a moving average with this half-life.")] = None,
     eval_every: Annotated[int | None, typer.Option(help="Score the generator every so many steps.")] = None,
@@ -131,7 +148,8 @@ def _length(ref: DatasetRef, recipe: Recipe, steps: int | None, epochs: int | No
     if schedule is None:
         known = ", ".join(recipe.schedules) or "none"
         raise ValueError(
-            f"recipe {recipe.name!r} has no schedule for data set {ref.name!r} (it has: {known}); give --steps or --epochs"
+            f"recipe {recipe.name!r} has no schedule for data set {ref.name!r} (it has: {known}); "
+            f"give --steps or --epochs"
         )
     return math.ceil(schedule.epochs * images / batch), True
 
@@ -139,7 +157,7 @@ def _length(ref: DatasetRef, recipe: Recipe, steps: int | None, epochs: int | No
 def _execute(spec: RunSpec, store: Store, device: str, *, first: bool) -> None:
     from rich.console import Console
 
-    from bench.launching.inline import progress_line
+    from bench.launching.inline import ProgressLine
     from bench.launching.jobs import train_job
 
     folder = store.run(spec)
@@ -148,7 +166,7 @@ def _execute(spec: RunSpec, store: Store, device: str, *, first: bool) -> None:
     else:
         if first:
             print(f"run {folder.name}")
-        with progress_line(Console(), f"train {spec.variant}") as line:
+        with ProgressLine(Console(), f"train {spec.variant}") as line:
             finished = train_job(spec, store, device=device, progress=line.update)
         if not finished:
             if first:
@@ -181,7 +199,10 @@ def why(name: RunArgument, store: StoreOption = DEFAULT_STORE) -> None:
 
     folder = Store(store).find_run(name)
     status = folder.status()
-    print(f"{folder.name}: {status.state}, step {status.step}/{status.steps}, attempt {status.attempt}, host {status.host}")
+    print(
+        f"{folder.name}: {status.state}, step {status.step}/{status.steps}, attempt {status.attempt}, "
+        f"host {status.host}"
+    )
     if status.error:
         print(f"error: {status.error}")
     if folder.error_file.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from bench.store import Store
     from bench.study import Study
 
-StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="A study of the folder studies/ (see `list studies`).")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")]
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study of the folder studies/ (see `list studies`).")
+]
+DataOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data", metavar="NAME=DIR", help="Folder of a data set (may be repeated). [default: $SPADE_BENCH_DATA_<NAME>]"
+    ),
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,15 +41,15 @@ def register(app: typer.Typer) -> None:
 def plan(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
+    data: DataOption = None,
     retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
 ) -> None:
     """Show what `run` would do, job by job with the reason, without doing it."""
     from bench.plan import plan_study, summary
     from bench.reporting.status import plan_table
     from bench.store import Store
-    from bench.study import get_study
 
-    actions = plan_study(get_study(name), Store(store), retry_failed=retry)
+    actions = plan_study(_study(name, data), Store(store), retry_failed=retry)
     _console().print(plan_table(actions, f"plan of {name}, store {store}"))
     print(summary(actions))
 
@@ -46,6 +57,7 @@ def plan(
 def run(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
+    data: DataOption = None,
     out: OutOption = None,
     device: DeviceOption = "auto",
     retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
@@ -58,15 +70,14 @@ def run(
     once.
     """
     if dry_run:
-        plan(name, store, retry)
+        plan(name, store, data, retry)
         return
     from bench.launching.inline import run_inline
     from bench.plan import plan_study, summary
     from bench.store import Store
-    from bench.study import get_study
 
     console = _console()
-    study, opened = get_study(name), Store(store)
+    study, opened = _study(name, data), Store(store)
     actions = plan_study(study, opened, retry_failed=retry)
     console.print(f"{study.title}: {summary(actions)} (store {store})", highlight=False)
     outcome = run_inline(actions, opened, console, device=device)
@@ -81,28 +92,30 @@ def run(
         raise typer.Exit(1)
 
 
-def status(name: StudyArgument, store: StoreOption = DEFAULT_STORE) -> None:
+def status(name: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None) -> None:
     """Show how far each job of a study is: state, step, images/s, time left, last score, host, error."""
     from bench.reporting.status import status_lines, status_table
     from bench.store import Store
-    from bench.study import get_study
 
-    _console().print(status_table(status_lines(get_study(name), Store(store)), f"status of {name}, store {store}"))
+    _console().print(status_table(status_lines(_study(name, data), Store(store)), f"status of {name}, store {store}"))
 
 
 def report(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
+    data: DataOption = None,
     out: OutOption = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files.")
+        str,
+        typer.Option(
+            "--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files."
+        ),
     ] = "all",
 ) -> None:
     """Draw a study's table, plots and gallery from the store, however much of it is there."""
     from bench.store import Store
-    from bench.study import get_study
 
-    study, opened = get_study(name), Store(store)
+    study, opened = _study(name, data), Store(store)
     if form == "all":
         _report(study, opened, out, _console())
         return
@@ -110,6 +123,19 @@ def report(
     from bench.reporting.tables import study_tables
 
     print(render(study.title, study_tables(study, opened), form), end="")  # type: ignore[arg-type]
+
+
+def _study(name: str, data: list[str] | None) -> Study:
+    """The study, with the data folders given on the command line in place of the environment's."""
+    from bench.data.registry import dataset_spec
+    from bench.study import get_study
+
+    for item in data or []:
+        dataset, equals, folder = item.partition("=")
+        if not equals or not folder:
+            raise ValueError(f"--data is {item!r}; write NAME=DIR, such as coco_stuff=/data/coco_stuff")
+        os.environ[dataset_spec(dataset).root_variable] = folder
+    return get_study(name)
 
 
 def _report(study: Study, store: Store, out: Path | None, console: Console) -> None:
@@ -121,10 +147,10 @@ def _report(study: Study, store: Store, out: Path | None, console: Console) -> N
 
     folder = out or Path("results") / study.name
     pictures = study_galleries(study, store, folder)
-    files = write_report(study, store, folder, pictures=pictures)
+    files = write_report(study, store, folder, ("md", "csv", "latex", "html"), pictures=pictures)
     print_tables(study_tables(study, store), console)
     console.print("written:", highlight=False)
-    for path in files:
+    for path in [*files, *(picture.file for picture in pictures)]:
         console.print(f"  {path}", highlight=False, markup=False)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from typing import Protocol as Interface
 
 import numpy as np
@@ -36,7 +37,7 @@ class Peers(Interface):
     @property
     def world(self) -> int: ...
 
-    def gather(self, value: object) -> list[object]: ...
+    def gather(self, value: Any) -> list[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,13 @@ class Judgement:
 
 
 def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
-    """Everything wrong with a folder of PNG files for the first ``count`` samples: missing, extra, mis-sized, unreadable."""
+    """What is wrong with a folder of images for the first ``count`` samples: missing, extra, mis-sized, unreadable."""
     wanted = {f"{dataset.sample_id(index)}.png" for index in range(count)}
-    present = {path.name for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")} if folder.is_dir() else set()
+    present = (
+        {path.name for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")}
+        if folder.is_dir()
+        else set()
+    )
     problems = [f"{name}: missing" for name in sorted(wanted - present)]
     problems += [f"{name}: no sample of that name" for name in sorted(present - wanted)]
     height, width = dataset.size
@@ -79,7 +84,8 @@ def folder_images(folder: Path, dataset: Dataset, count: int) -> ImageSource:
     if problems:
         listed = "\n  ".join(problems[:40]) + (f"\n  ... and {len(problems) - 40} more" if len(problems) > 40 else "")
         raise ValueError(
-            f"{folder}: {len(problems)} problem(s) with the {count} images of {dataset.name}/{dataset.split}\n  {listed}\n"
+            f"{folder}: {len(problems)} problem(s) with the {count} images of {dataset.name}/{dataset.split}\n"
+            f"  {listed}\n"
             f"expected one PNG for each sample, named <sample id>.png, {dataset.size[1]}x{dataset.size[0]} px"
         )
 
@@ -114,51 +120,66 @@ def evaluate(
     reasons: dict[str, str] = {}
     judge = _judge_or_reason(protocol, device, reasons)
     extractors = _extractors(protocol, device, reasons)
-    own_counts: dict[int, NDArray[np.int64]] = {}
-    own_features: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
+    own: dict[int, _Seen] = {}
     for chunk in chunks_of(count, peers.rank, peers.world):
-        samples = [dataset.load(index) for index in chunk]
-        judged = np.stack([images(index) for index in chunk])
-        if judge is not None:
-            predicted = judge.label(judged)
-            for index, sample, labels in zip(chunk, samples, predicted, strict=True):
-                own_counts[index] = confusion_counts(sample.labels, labels, dataset.spec.ids, len(dataset.scored_classes))
-        real = np.stack([sample.image for sample in samples])
-        pairs = {name: (extract(real), extract(judged)) for name, extract in extractors.items()}
-        for place, index in enumerate(chunk):
-            own_features[index] = {name: (r[place], f[place]) for name, (r, f) in pairs.items()}
+        own.update(_look_at(chunk, images, dataset, judge, extractors))
         report(len(chunk))
-
-    gathered = peers.gather((own_counts, own_features))
+    gathered = peers.gather(own)
     if peers.rank != 0:
         return None
-    counts_by_index: dict[int, NDArray[np.int64]] = {}
-    features_by_index: dict[int, dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
-    for counts_part, features_part in gathered:  # type: ignore[misc, str-unpack]
-        counts_by_index.update(counts_part)  # type: ignore[arg-type]
-        features_by_index.update(features_part)  # type: ignore[arg-type]
-    assert sorted(features_by_index) == list(range(count)), "every image must be judged exactly once"
+    seen = {index: one for part in gathered for index, one in part.items()}
+    assert sorted(seen) == list(range(count)), "every image must be judged exactly once"
 
-    counts = np.stack([counts_by_index[index] for index in range(count)]) if judge is not None else None
-    found = segmentation_scores(counts.sum(axis=0), dataset.scored_classes, protocol.class_mean) if counts is not None else None
+    counts = None
+    found = None
+    if judge is not None:
+        counts = np.stack([np.asarray(seen[index].counts) for index in range(count)])
+        found = segmentation_scores(counts.sum(axis=0), dataset.scored_classes, protocol.class_mean)
     scores = {}
     for metric in protocol.metrics:
         if metric in extractors:
-            real_features = np.stack([features_by_index[index][metric][0] for index in range(count)])
-            fake_features = np.stack([features_by_index[index][metric][1] for index in range(count)])
-            scores[metric] = _distance(real_features, fake_features)
+            pairs = [seen[index].features[metric] for index in range(count)]
+            scores[metric] = _distance(np.stack([real for real, _ in pairs]), np.stack([fake for _, fake in pairs]))
         else:
             scores[metric] = _segmentation_score(metric, found, reasons)
     names = [dataset.class_names[label] for label in dataset.scored_classes]
-    pixels = counts.sum(axis=(0, 2)) if counts is not None else None
+    pixels = counts.sum(axis=(0, 2))[list(dataset.scored_classes)].tolist() if counts is not None else []
     return Judgement(
         scores=scores,
         class_iou=dict(zip(names, found.class_iou, strict=True)) if found is not None else {},
-        class_pixels={} if pixels is None else {dataset.class_names[i]: int(pixels[i]) for i in dataset.scored_classes},
+        class_pixels=dict(zip(names, pixels, strict=True)) if found is not None else {},
         counts=counts,
         sample_ids=[dataset.sample_id(index) for index in range(count)],
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What was measured on one image."""
+
+    counts: NDArray[np.int64] | None
+    """(ground-truth ids, classes) confusion counts."""
+    features: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+    """Features (D,) of the real and of the judged image, by the metric they are for."""
+
+
+def _look_at(
+    chunk: range, images: ImageSource, dataset: Dataset, judge: Judge | None, extractors: dict[str, Extractor]
+) -> dict[int, _Seen]:
+    samples = [dataset.load(index) for index in chunk]
+    judged = np.stack([images(index) for index in chunk])
+    real = np.stack([sample.image for sample in samples])
+    features = {metric: (extract(real), extract(judged)) for metric, extract in extractors.items()}
+    predicted = judge.label(judged) if judge is not None else None
+    seen = {}
+    for place, (index, sample) in enumerate(zip(chunk, samples, strict=True)):
+        counts = None
+        if predicted is not None:
+            counts = confusion_counts(sample.labels, predicted[place], dataset.spec.ids, len(dataset.scored_classes))
+        own = {metric: (of_real[place], of_judged[place]) for metric, (of_real, of_judged) in features.items()}
+        seen[index] = _Seen(counts=counts, features=own)
+    return seen
 
 
 def _judge_or_reason(protocol: Protocol, device: torch.device, reasons: dict[str, str]) -> Judge | None:

@@ -22,7 +22,9 @@ def frechet_distance(real: Features, fake: Features) -> float:
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features have shapes {real.shape} and {fake.shape}; expected (N, D) and (M, D)")
     if min(len(real), len(fake)) < 2:
-        raise ValueError(f"a Frechet distance needs at least 2 images on each side; there are {len(real)} and {len(fake)}")
+        raise ValueError(
+            f"a Frechet distance needs at least 2 images on each side; there are {len(real)} and {len(fake)}"
+        )
     real64, fake64 = real.astype(np.float64), fake.astype(np.float64)
     if not (np.isfinite(real64).all() and np.isfinite(fake64).all()):
         raise ValueError("features hold NaN or infinite values; no Frechet distance can be computed")
@@ -39,7 +41,10 @@ def frechet_distance(real: Features, fake: Features) -> float:
 
 
 def distance_from_moments(
-    mean1: NDArray[np.float64], covariance1: NDArray[np.float64], mean2: NDArray[np.float64], covariance2: NDArray[np.float64]
+    mean1: NDArray[np.float64],
+    covariance1: NDArray[np.float64],
+    mean2: NDArray[np.float64],
+    covariance2: NDArray[np.float64],
 ) -> float:
     """The distance from means (D,) and covariances (D, D).
 

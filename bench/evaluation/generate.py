@@ -82,7 +82,7 @@ def generate_split(
     world: int = 1,
     report: Callable[[int], None] = lambda images: None,
 ) -> None:
-    """Write ``<sample id>.png`` for the first ``count`` samples; chunks whose files are there already are left alone."""
+    """Write ``<sample id>.png`` for the first ``count`` samples; chunks that are there already are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
     for chunk in chunks_of(count, rank, world):
         paths = [folder / f"{dataset.sample_id(index)}.png" for index in chunk]

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 
-def confusion_counts(truth: NDArray[np.integer], predicted: NDArray[np.integer], truth_ids: int, classes: int) -> Counts:
+def confusion_counts(
+    truth: NDArray[np.integer], predicted: NDArray[np.integer], truth_ids: int, classes: int
+) -> Counts:
     """(truth_ids, classes) counts of pixels by ground-truth id (row) and predicted class (column).
 
     Ids that are not scored (don't care) have rows too, so that every accuracy convention comes from the same counts.
@@ -44,11 +46,13 @@ def segmentation_scores(counts: Counts, scored: tuple[int, ...], class_mean: str
 
     ``scored`` are the ground-truth ids that have a class; the column of id ``scored[k]`` is k. Pixels of other rows
     are unlabelled: they enter no IoU and count in ``accuracy_all`` alone. ``class_mean="present"`` averages over the
-    classes with a ground-truth pixel (as DeepLabV2's and UPerNet's published scorers), ``"all"`` counts the others as 0.
+    classes with a ground-truth pixel (as DeepLabV2's published scorer), ``"all"`` counts the others as 0.
     """
     labelled = counts[list(scored)]
     if labelled.shape[1] != len(scored):
-        raise ValueError(f"counts have {counts.shape[1]} predicted classes but {len(scored)} ids are scored; they must agree")
+        raise ValueError(
+            f"counts have {counts.shape[1]} predicted classes but {len(scored)} ids are scored; they must agree"
+        )
     right = np.diag(labelled)
     truth = labelled.sum(axis=1)
     union = truth + labelled.sum(axis=0) - right

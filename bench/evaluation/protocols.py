@@ -1,4 +1,4 @@
-"""Evaluation protocols: frozen, named, versioned answers to every question about how a number was made. Free of torch."""
+"""Evaluation protocols: frozen, versioned answers to every question about how a number was made. Free of torch."""
 
 from __future__ import annotations
 

@@ -85,9 +85,11 @@ def get_weights(name: str) -> WeightsFile:
 
 
 def search_folders() -> list[Path]:
-    """Where files are looked for, in this order: $SPADE_BENCH_WEIGHTS, ``weights/`` of the project, torch's hub folder."""
+    """Where files are looked for, in order: $SPADE_BENCH_WEIGHTS, the project's ``weights/``, torch's hub folder."""
     folders = [Path(value) for value in [os.environ.get("SPADE_BENCH_WEIGHTS", "")] if value]
-    torch_home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    torch_home = (
+        os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    )
     return [*folders, _ROOT / "weights", Path(torch_home) / "hub" / "checkpoints"]
 
 
@@ -118,9 +120,10 @@ def require_weights(name: str) -> Path:
             f"get it from {entry.address}\nand put it into one of\n  {folders}"
         )
     digest = file_sha256(path)
-    if (entry.sha256 and digest != entry.sha256) or (entry.sha256_prefix and not digest.startswith(entry.sha256_prefix)):
+    expected = entry.sha256 or entry.sha256_prefix or ""
+    if not digest.startswith(expected):
         raise ValueError(
-            f"{path}: sha256 is {digest}, expected {entry.sha256 or entry.sha256_prefix + '...' if entry.sha256_prefix else entry.sha256}; "
+            f"{path}: sha256 is {digest}, expected {expected}{'' if entry.sha256 else '...'}; "
             f"the file is damaged or another one: fetch it again from {entry.address}"
         )
     return path

@@ -61,7 +61,7 @@ def run_inline(actions: Sequence[Action], store: Store, console: Console, *, dev
 
 def _execute(job: Job, store: Store, console: Console, head: str, device: str) -> bool:
     """Run one job with a progress line; returns whether it came to its end."""
-    with progress_line(console, head) as line:
+    with ProgressLine(console, head) as line:
         if job.evaluation is not None:
             evaluate_job(job.evaluation, job.run, store, device=device, progress=line.update)
             return True
@@ -69,7 +69,7 @@ def _execute(job: Job, store: Store, console: Console, head: str, device: str) -
         return train_job(job.run, store, device=device, progress=line.update)
 
 
-class progress_line:  # noqa: N801 - used like a function in a with statement
+class ProgressLine:
     """A live line with bar, text and ETA on a terminal; a printed line every tenth of the way elsewhere."""
 
     def __init__(self, console: Console, head: str) -> None:
@@ -89,7 +89,7 @@ class progress_line:  # noqa: N801 - used like a function in a with statement
             )
             self._task = self._bar.add_task(head, total=None, text="")
 
-    def __enter__(self) -> progress_line:
+    def __enter__(self) -> ProgressLine:
         if self._live:
             self._bar.start()
         return self

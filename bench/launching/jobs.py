@@ -11,6 +11,7 @@ from types import FrameType
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from bench.atomic import written_beside
@@ -74,7 +75,12 @@ def train_job(run: RunSpec, store: Store, *, device: str = "auto", progress: Pro
             raise
         if not finished and ranks.first:
             status = folder.status()
-            folder.write_status(state="pending", step=max(checkpoint_steps(folder.checkpoints)), steps=run.training.steps, attempt=status.attempt)
+            folder.write_status(
+                state="pending",
+                step=max(checkpoint_steps(folder.checkpoints)),
+                steps=run.training.steps,
+                attempt=status.attempt,
+            )
         return finished
 
 
@@ -118,7 +124,7 @@ def _scorer(run: RunSpec, val_split: Dataset, ranks: Ranks) -> Callable[[nn.Modu
     count = min(64, images_of(run.dataset, val_split))
 
     def score(generator: nn.Module, step: int) -> dict[str, float]:
-        def source(index: int) -> np.ndarray:  # type: ignore[type-arg]
+        def source(index: int) -> NDArray[np.uint8]:
             return generate_images(generator, val_split, [index], ranks.device, z_dim=z_dim_of(run), noise_seed=0)[0]
 
         judgement = evaluate(source, val_split, protocol, count=count, device=ranks.device, peers=ranks)
@@ -168,7 +174,9 @@ def reported_step(folder: RunFolder, spec: EvaluationSpec) -> tuple[int, str]:
             raise ValueError(f"run {folder.name}: selection is 'best' but no checkpoint was scored during training")
         return best[0], "best mIoU during training, on the first validation images: selected on the reported split"
     if not steps or folder.status().state != "done":
-        raise ValueError(f"run {folder.name} is not finished; train it first (steps with a checkpoint: {steps or 'none'})")
+        raise ValueError(
+            f"run {folder.name} is not finished; train it first (steps with a checkpoint: {steps or 'none'})"
+        )
     return steps[-1], "the last step"
 
 
@@ -194,7 +202,7 @@ def _generate(
     progress: Progress,
 ) -> Path:
     run_folder = store.run(run)
-    folder = run_folder.generated(step, spec.weights, f"{count}-noise{spec.noise_seed}")
+    folder = run_folder.generated(step, spec.weights, images=count, noise_seed=spec.noise_seed)
     generator = load_generator(run, checkpoint_path(run_folder.checkpoints, step), spec.weights, dataset, ranks.device)
     done = 0
 
@@ -240,9 +248,7 @@ def judge_and_store(
         progress(count + min(done, count), 2 * count, "judge")
 
     protocol = get_protocol(spec.protocol)
-    judgement = evaluate(
-        images, dataset, protocol, count=count, device=ranks.device, peers=ranks, report=report
-    )
+    judgement = evaluate(images, dataset, protocol, count=count, device=ranks.device, peers=ranks, report=report)
     if judgement is None:
         return None
     if judgement.counts is not None:

@@ -86,9 +86,7 @@ def judge_images(
     digest = _folder_digest(folder)
     spec = _external_spec(f"external:{folder.resolve().name}", digest, chosen, ref, noise_seed=0)
     with joined_ranks(device) as ranks:
-        return judge_and_store(
-            spec, store, images, dataset, count, ranks, note="imported images", progress=progress
-        )
+        return judge_and_store(spec, store, images, dataset, count, ranks, note="imported images", progress=progress)
 
 
 def judge_checkpoint(
@@ -119,14 +117,26 @@ def judge_checkpoint(
         load_released_state_dict(generator, state)
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as a released generator of {variant}: {error}") from error
-    z_dim = int(getattr(architecture.generator, "z_dim", 256)) if getattr(architecture.generator, "source", "") == "z" else None
+    z_dim = (
+        int(getattr(architecture.generator, "z_dim", 256))
+        if getattr(architecture.generator, "source", "") == "z"
+        else None
+    )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem)
     spec = _external_spec(f"checkpoint:{stem}", digest, chosen, ref, noise_seed=noise_seed)
     folder = store.evaluation_folder(spec.eval_id) / "generated"
     with joined_ranks(device) as ranks:
         generator.to(ranks.device).eval()
         generate_split(
-            generator, dataset, folder, ranks.device, count=count, z_dim=z_dim, noise_seed=noise_seed, rank=ranks.rank, world=ranks.world
+            generator,
+            dataset,
+            folder,
+            ranks.device,
+            count=count,
+            z_dim=z_dim,
+            noise_seed=noise_seed,
+            rank=ranks.rank,
+            world=ranks.world,
         )
         ranks.barrier()
         images = folder_images(folder, dataset, count)
@@ -135,7 +145,9 @@ def judge_checkpoint(
         )
 
 
-def _external_spec(subject: str, digest: str, protocol: Protocol, ref: DatasetRef, *, noise_seed: int) -> EvaluationSpec:
+def _external_spec(
+    subject: str, digest: str, protocol: Protocol, ref: DatasetRef, *, noise_seed: int
+) -> EvaluationSpec:
     return EvaluationSpec(
         subject=subject,
         run_id=digest[:12],

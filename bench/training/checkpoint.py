@@ -59,7 +59,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     except Exception as error:
         raise ValueError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {error})") from error
     if not isinstance(state, dict) or not {"run_id", "step", "networks"} <= set(state):
-        raise ValueError(f"{path}: not a checkpoint of a run (a released network file? use --checkpoint with --variant)")
+        raise ValueError(
+            f"{path}: not a checkpoint of a run (a released network file? use --checkpoint with --variant)"
+        )
     return state
 
 

@@ -21,5 +21,5 @@ class MovingAverage:
         """Move the average towards ``network``; called after each optimisation step."""
         for average, current in zip(self.network.parameters(), network.parameters(), strict=True):
             average.lerp_(current.detach(), 1.0 - self.keep)
-        for average, current in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(current)
+        for kept, present in zip(self.network.buffers(), network.buffers(), strict=True):
+            kept.copy_(present)

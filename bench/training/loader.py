@@ -129,7 +129,9 @@ def batches(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=ranks.device.type == "cuda",
-        generator=torch.Generator().manual_seed(settings.seed),  # the global generator stays untouched: resuming is exact
+        generator=torch.Generator().manual_seed(
+            settings.seed
+        ),  # the global generator stays untouched: resuming is exact
     )
     parts: list[Batch] = []
     for stacked in loader:

@@ -70,7 +70,7 @@ class RunLog:
         self._writer: SummaryWriter | None = None
         if ranks.first:
             _forget_after(folder, first_step)
-            self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
             self.beat(first_step)
 
     def record(self, step: int, values: dict[str, float]) -> None:
@@ -80,8 +80,8 @@ class RunLog:
         with self.folder.metrics_file.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
         self._rate = values.get("images_per_s", self._rate)
 
     def beat(self, step: int, seconds_per_step: float | None = None, *, every_s: float = 5.0) -> None:
@@ -97,7 +97,7 @@ class RunLog:
     def close(self) -> None:
         """Write out what TensorBoard still holds back."""
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
             self._writer = None
 
     def finish(self, step: int) -> None:

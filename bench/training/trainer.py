@@ -213,7 +213,7 @@ def best_step(folder: RunFolder) -> tuple[int, float] | None:
 
 
 def is_scored(run: RunSpec, hooks: Hooks, step: int) -> bool:
-    """Whether the generator is scored after ``step``; an interruption adds no score, or it could change the selection."""
+    """Whether the generator is scored after ``step``; an interruption adds no score, which could change the selection."""
     every = run.training.eval_every_steps
     return hooks.score is not None and every is not None and (step % every == 0 or step == run.training.steps)
 
@@ -223,7 +223,8 @@ def selecting_score(scores: Mapping[str, float], run: RunSpec) -> float:
     if "mIoU" not in scores:
         raise ValueError(
             f"run {run.name}: selection is 'best' but no mIoU could be computed for {run.dataset.name} (scores: "
-            f"{', '.join(scores) or 'none'}; is the judge's weights file there? see `list weights`); use selection 'last'"
+            f"{', '.join(scores) or 'none'}; is the judge's weights file there? see `list weights`); "
+            f"use selection 'last'"
         )
     return scores["mIoU"]
 

@@ -1,0 +1,69 @@
+"""Table 3 of the paper on COCO-Stuff: the eight generators at full size, by the released recipe.
+
+What it reproduces: the COCO-Stuff column of Table 3 (mIoU of eight generators; 35.2 for the decoder with SPADE, 14.6
+for pix2pixHD). The ADE20K and Cityscapes columns wait for their protocols.
+
+Data: COCO-Stuff in the released code's layout, --data coco_stuff=DIR or SPADE_BENCH_DATA_COCO_STUFF.
+Weights: vgg19 (training), deeplabv2-cocostuff164k and inception-fid (judging); see `list weights`.
+Command: ./run_study.py plan table3 --data coco_stuff=DIR, then run.
+Cost: 8 runs of 100 epochs at batch 32 and 256 px; the authors used 8 V100 GPUs for each. Not measured by us.
+Expected: the published cells, which every report prints beside ours.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from baselines.registry import get_variant
+from bench.data.opening import dataset_ref, open_split
+from bench.run_spec import Training, norm_group_images
+from bench.study import Row, Study, StudyDataset
+
+ROWS = (
+    ("decoder w/ SPADE (Ours)", "spade-decoder"),
+    ("compact decoder w/ SPADE", "spade-decoder-compact"),
+    ("decoder w/ Concat", "concat-decoder"),
+    ("pix2pixHD++ w/ SPADE", "pix2pixhd-pp-spade"),
+    ("pix2pixHD++ w/ Concat", "pix2pixhd-pp-concat"),
+    ("pix2pixHD++", "pix2pixhd-pp"),
+    ("compact pix2pixHD++", "pix2pixhd-pp-compact"),
+    ("pix2pixHD", "pix2pixhd"),
+)
+
+
+def study() -> Study:
+    """Eight rows on COCO-Stuff, one seed."""
+    ref = dataset_ref("coco_stuff")
+    images = len(open_split(ref, "train"))
+    rows = []
+    for label, name in ROWS:
+        variant = get_variant(name)
+        recipe = variant.recipe()
+        training = Training(
+            steps=math.ceil(recipe.schedules["coco_stuff"].epochs * images / recipe.batch_images),
+            batch_images=recipe.batch_images,
+            norm_group_images=norm_group_images(getattr(variant.generator, "norm", ""), recipe.batch_images, 1, 1),
+            decay=True,
+            save_every_steps=2000,
+            sample_every_steps=2000,
+            loader_workers=8,
+        )
+        rows.append(Row(label=label, variant=variant, recipe=recipe, training=training, published_method=label))
+    shared = rows[0].training
+    assert shared is not None
+    return Study(
+        name="table3",
+        title="Table 3: which generator, at which size",
+        question="Does modulation by the label map beat feeding the label map in, at equal capacity?",
+        rows=tuple(rows),
+        datasets=(
+            StudyDataset(
+                ref=ref,
+                training=replace(shared, norm_group_images=None),
+                protocol="coco-stuff-generated-size",
+                published_dataset="COCO-Stuff",
+            ),
+        ),
+        published_table="Table 3",
+    )
