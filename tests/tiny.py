@@ -46,9 +46,10 @@ def tiny_run(
     generator: dict[str, Any] | None = None,
     recipe: dict[str, Any] | None = None,
     images: int = 16,
+    side_px: int | None = None,
     **training: Any,
 ) -> RunSpec:
-    """A run of a few steps on 16 scenes; ``training`` are fields of Training, the others change what they are named after."""
+    """A run of a few steps on 16 scenes; ``training`` are fields of Training, the others change what they name."""
     variant = small(get_variant(name)).scaled(**(generator or {}))
     fields = {
         "steps": 4,
@@ -60,7 +61,8 @@ def tiny_run(
     }
     norm = getattr(variant.generator, "norm", "instance")
     group = norm_group_images(norm, fields["batch_images"], fields.get("accumulate", 1), ranks)
-    size = (side_of(variant), side_of(variant))
+    side = side_px or side_of(variant)
+    size = (side, side)
     return RunSpec(
         variant=name,
         generator=variant.generator,
