@@ -213,7 +213,7 @@ def best_step(folder: RunFolder) -> tuple[int, float] | None:
 
 
 def is_scored(run: RunSpec, hooks: Hooks, step: int) -> bool:
-    """Whether the generator is scored after ``step``; an interruption adds no score, which could change the selection."""
+    """Whether the generator is scored after ``step``; an interruption adds none, it could change the choice."""
     every = run.training.eval_every_steps
     return hooks.score is not None and every is not None and (step % every == 0 or step == run.training.steps)
 
