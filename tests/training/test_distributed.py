@@ -37,6 +37,7 @@ class Case:
 
 # 64 px: at 32 the decoder starts from a single pixel, which is sky in most scenes; normalized over the batch its
 # gradient is zero but for rounding, and Adam makes a step of any gradient.
+FOUR_PARTS = {"accumulate": 2, "batch_images": 8}
 CASES = {
     "pix2pixHD++, sync batch norm": Case(run=tiny_run("pix2pixhd-pp", side_px=64)),
     "pix2pixHD's step": Case(run=tiny_run("pix2pixhd")),
@@ -44,7 +45,7 @@ CASES = {
     "accumulation, sync batch norm": Case(
         run=tiny_run("spade-decoder", side_px=64, accumulate=2, batch_images=8), accumulate=2
     ),
-    "accumulation, pix2pixHD's step": Case(run=tiny_run("pix2pixhd", accumulate=2, batch_images=8), accumulate=2),
+    "accumulation, pix2pixHD's step": Case(run=tiny_run("pix2pixhd", **FOUR_PARTS), accumulate=2),
 }
 
 

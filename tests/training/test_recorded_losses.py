@@ -16,7 +16,8 @@ import torch
 
 from baselines.batch import Batch
 from bench.training.trainer import base_rate
-from tests.spade_core.golden import image, labels
+from spade_core.released import to_released_state_dict
+from tests.spade_core.golden import image, labels, load_filled
 from tests.tiny import splits, tiny_run
 from tests.training.test_distributed import build
 
@@ -26,11 +27,18 @@ STEPS = 20
 
 
 def losses_of(variant: str) -> list[dict[str, float]]:
-    """Every loss of every step, on batches of 2 seeded Voronoi maps and noise images."""
+    """Every loss of every step, on batches of 2 seeded Voronoi maps and noise images.
+
+    Weights are filled by numpy, since torch's random numbers differ in the last digits between processors.
+    """
     torch.set_num_threads(1)
     run = tiny_run(variant, batch_images=2, side_px=64)
     spec = splits(run)[0].spec
     work = build(run)
+    for role, network in work.networks.named().items():
+        network.float()
+        load_filled(network, {key: value.shape for key, value in to_released_state_dict(network).items()}, f"{role}.")
+        network.double()
     for role, optimizer in work.optimizers.items():
         assert optimizer.param_groups[0]["lr"] == base_rate(run, role)
     found = []
