@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from spade_core.settings import DiscriminatorSettings, EncoderSettings, Initialization
 
@@ -77,6 +77,10 @@ class Recipe:
     """Where each field's value comes from."""
 
     def __post_init__(self) -> None:
+        for name, allowed in (("step", StepName), ("adversarial", Adversarial), ("initialization", Initialization)):
+            if getattr(self, name) not in get_args(allowed):
+                listed = ", ".join(map(repr, get_args(allowed)))
+                raise ValueError(f"Recipe.{name} is {getattr(self, name)!r}; allowed are {listed}")
         for name in ("learning_rate_generator", "learning_rate_discriminator"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"Recipe.{name} is {getattr(self, name)}; a learning rate must be positive")
@@ -92,6 +96,11 @@ class Recipe:
             raise ValueError(
                 f"Recipe {self.name!r} has no discriminator but feature_matching_weight="
                 f"{self.feature_matching_weight}; feature matching compares discriminator features: set it to 0"
+            )
+        if self.step == "pix2pixhd" and (self.discriminator is None or self.encoder is not None):
+            raise ValueError(
+                f"Recipe {self.name!r}: step 'pix2pixhd' needs a discriminator and takes no image encoder; "
+                f"use step 'shared'"
             )
 
     def explained(self) -> list[tuple[str, object, str]]:

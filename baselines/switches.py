@@ -28,10 +28,16 @@ def _generator(variant: Variant, **changes: Any) -> Variant:
 
 
 def _without_sync_batch_norm(variant: Variant) -> Variant:
+    if getattr(variant.generator, "norm", "sync_batch") != "sync_batch":
+        raise ValueError(f"variant {variant.name!r} has no sync batch norm to take out")
     return _generator(variant, norm="batch")
 
 
 def _without_spectral_norm(variant: Variant) -> Variant:
+    discriminators = [recipe.discriminator for recipe in variant.recipes if recipe.discriminator is not None]
+    if not getattr(variant.generator, "spectral_norm", True) and not any(item.spectral_norm for item in discriminators):
+        raise ValueError(f"variant {variant.name!r} has no spectral norm to take out")
+
     def change(recipe: Recipe) -> Recipe:
         if recipe.discriminator is None:
             return recipe
