@@ -63,7 +63,7 @@ class DatasetEntry:
         source, value = ("the argument", root) if root is not None else (self.root_variable, self._from_environment())
         if value is None:
             raise DatasetError(
-                f"dataset {self.name!r}: no folder given. Pass its root (--root DIR; for a study --data {self.name}=DIR), "
+                f"dataset {self.name!r}: no folder given. Pass its root (--root DIR; for a study --data NAME=DIR), "
                 f"or set {self.root_variable} to the folder that holds {self.layout}"
             )
         folder = Path(value).expanduser()
