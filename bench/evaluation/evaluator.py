@@ -80,6 +80,8 @@ def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
 
 def folder_images(folder: Path, dataset: Dataset, count: int) -> ImageSource:
     """The images of ``folder``, named by sample id. Raises ValueError listing every problem of the folder at once."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: there is no such folder; it should hold {count} PNG files named <sample id>.png")
     problems = image_problems(folder, dataset, count)
     if problems:
         listed = "\n  ".join(problems[:40]) + (f"\n  ... and {len(problems) - 40} more" if len(problems) > 40 else "")

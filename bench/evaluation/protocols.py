@@ -33,7 +33,7 @@ class Protocol:
     ignored: str
     """Which ground-truth pixels count as unlabelled."""
     class_mean: Literal["present", "all"] = "present"
-    """Classes that mIoU averages over: those present in the ground truth or predicted, or all."""
+    """Classes that mIoU averages over: those with a ground-truth pixel, or all."""
     features: str
     """Feature extractor of the Frechet distance."""
     feature_weights: str
