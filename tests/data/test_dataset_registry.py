@@ -114,3 +114,16 @@ def test_contact_sheet_refuses_samples_that_do_not_exist(tmp_path: Path) -> None
     dataset = dataset_spec("synthetic").open(split="val", images=4)
     with pytest.raises(ValueError, match="samples 2 to 6 were asked for; it has 4"):
         contact_sheet(dataset, 5, tmp_path / "sheet.png", first=2)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_the_embedded_world_opens_as_its_entry_says(split: str) -> None:
+    entry = dataset_spec("synthetic")
+    dataset = entry.open(split=split)
+    assert (dataset.spec, dataset.size, dataset.augmentation_rule) == (
+        entry.spec,
+        entry.size_px,
+        entry.augmentation_rule,
+    )
+    assert (dataset.class_names, dataset.palette.tolist()) == (class_names(entry), [list(c) for c in palette(entry)])
+    assert entry.open(split=split, seed=4, images=9, size=(32, 64)).sample_id(8) == f"{split}-4-000008"
