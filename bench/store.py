@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,12 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.atomic import read_json, write_json
+from bench.atomic import read_json, write_json, written_beside
 from bench.plain import content_hash, from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Selection
 
 State = Literal["pending", "running", "failed", "done"]
 Weights = Literal["raw", "ema"]
+
+_NAMES_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
 
 HEARTBEAT_LOST_S = 120.0
 """A run that says 'running' and has not written its status for so long has died without a word."""
@@ -214,8 +217,18 @@ def _alive(status: RunStatus) -> bool:
             return False
         except PermissionError:
             return True
-        return True
+        return not _started_after(status.pid, status.updated)
     return time.time() - status.updated < HEARTBEAT_LOST_S
+
+
+def _started_after(pid: int, moment: float) -> bool:
+    """Whether the process is younger than ``moment``: its number was given anew. False where /proc does not tell."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        (boot,) = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime ")]
+    except (OSError, ValueError, IndexError):
+        return False
+    return int(boot) + ticks / os.sysconf("SC_CLK_TCK") > moment + 2.0
 
 
 class Store:
@@ -261,9 +274,12 @@ class Store:
         return from_plain(Evaluation, read_json(path), str(path)) if path.is_file() else None
 
     def evaluation_error(self, eval_id: str) -> str:
-        """One line that says why the evaluation failed, or nothing."""
+        """The line of the traceback that names the error, or nothing where the evaluation has not failed."""
         path = self.evaluation_folder(eval_id) / "error.txt"
-        return path.read_text(encoding="utf-8").strip().splitlines()[-1] if path.is_file() else ""
+        if not path.is_file():
+            return ""
+        lines = path.read_text(encoding="utf-8").strip().splitlines() or ["no word of why"]
+        return next((line for line in reversed(lines) if _NAMES_ERROR.match(line)), lines[-1])
 
     def evaluations(self) -> Iterator[Evaluation]:
         folder = self.root / "evaluations"
@@ -280,5 +296,5 @@ class Store:
 
     def write_evaluation_error(self, eval_id: str, text: str) -> None:
         folder = self.evaluation_folder(eval_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(text, encoding="utf-8")
+        with written_beside(folder / "error.txt") as temporary:
+            temporary.write_text(text, encoding="utf-8")
