@@ -155,15 +155,16 @@ def _length(ref: DatasetRef, recipe: Recipe, steps: int | None, epochs: int | No
 
 
 def _execute(spec: RunSpec, store: Store, device: str, *, first: bool) -> None:
-    from rich.console import Console
-
-    from bench.launching.inline import ProgressLine
-    from bench.launching.jobs import train_job
-
     folder = store.run(spec)
     if folder.status().state == "done":
-        print(f"{folder.name}: finished already")
+        if first:
+            print(f"{folder.name}: finished already")
     else:
+        from rich.console import Console
+
+        from bench.launching.inline import ProgressLine
+        from bench.launching.jobs import train_job
+
         if first:
             print(f"run {folder.name}")
         with ProgressLine(Console(), f"train {spec.variant}") as line:
