@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,7 @@ DataOption = Annotated[
         "--data", metavar="NAME=DIR", help="Folder of a data set (may be repeated). [default: $SPADE_BENCH_DATA_<NAME>]"
     ),
 ]
+SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds in place of the study's own.")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")
 ]
@@ -42,6 +44,7 @@ def plan(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
     data: DataOption = None,
+    seeds: SeedsOption = None,
     retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
 ) -> None:
     """Show what `run` would do, job by job with the reason, without doing it."""
@@ -49,7 +52,7 @@ def plan(
     from bench.reporting.status import plan_table
     from bench.store import Store
 
-    actions = plan_study(_study(name, data), Store(store), retry_failed=retry)
+    actions = plan_study(_study(name, data, seeds), Store(store), retry_failed=retry)
     _console().print(plan_table(actions, f"plan of {name}, store {store}"))
     print(summary(actions))
 
@@ -58,6 +61,7 @@ def run(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
     data: DataOption = None,
+    seeds: SeedsOption = None,
     out: OutOption = None,
     device: DeviceOption = "auto",
     retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
@@ -70,14 +74,14 @@ def run(
     once.
     """
     if dry_run:
-        plan(name, store, data, retry)
+        plan(name, store, data, seeds, retry)
         return
     from bench.launching.inline import run_inline
     from bench.plan import plan_study, summary
     from bench.store import Store
 
     console = _console()
-    study, opened = _study(name, data), Store(store)
+    study, opened = _study(name, data, seeds), Store(store)
     actions = plan_study(study, opened, retry_failed=retry)
     console.print(f"{study.title}: {summary(actions)} (store {store})", highlight=False)
     outcome = run_inline(actions, opened, console, device=device)
@@ -92,18 +96,23 @@ def run(
         raise typer.Exit(1)
 
 
-def status(name: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None) -> None:
+def status(
+    name: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None, seeds: SeedsOption = None
+) -> None:
     """Show how far each job of a study is: state, step, images/s, time left, last score, host, error."""
     from bench.reporting.status import status_lines, status_table
     from bench.store import Store
 
-    _console().print(status_table(status_lines(_study(name, data), Store(store)), f"status of {name}, store {store}"))
+    _console().print(
+        status_table(status_lines(_study(name, data, seeds), Store(store)), f"status of {name}, store {store}")
+    )
 
 
 def report(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
     data: DataOption = None,
+    seeds: SeedsOption = None,
     out: OutOption = None,
     form: Annotated[
         str,
@@ -115,7 +124,7 @@ def report(
     """Draw a study's table, plots and gallery from the store, however much of it is there."""
     from bench.store import Store
 
-    study, opened = _study(name, data), Store(store)
+    study, opened = _study(name, data, seeds), Store(store)
     if form == "all":
         _report(study, opened, out, _console())
         return
@@ -125,8 +134,8 @@ def report(
     print(render(study.title, study_tables(study, opened), form), end="")  # type: ignore[arg-type]
 
 
-def _study(name: str, data: list[str] | None) -> Study:
-    """The study, with the data folders given on the command line in place of the environment's."""
+def _study(name: str, data: list[str] | None, seeds: str | None) -> Study:
+    """The study, with the data folders and seeds given on the command line."""
     from bench.data.registry import dataset_spec
     from bench.study import get_study
 
@@ -135,7 +144,14 @@ def _study(name: str, data: list[str] | None) -> Study:
         if not equals or not folder:
             raise ValueError(f"--data is {item!r}; write NAME=DIR, such as coco_stuff=/data/coco_stuff")
         os.environ[dataset_spec(dataset).root_variable] = folder
-    return get_study(name)
+    study = get_study(name)
+    if seeds is None:
+        return study
+    try:
+        chosen = tuple(int(seed) for seed in seeds.split(","))
+    except ValueError:
+        raise ValueError(f"--seeds is {seeds!r}; write whole numbers separated by commas, such as 0,1,2") from None
+    return replace(study, seeds=chosen)
 
 
 def _report(study: Study, store: Store, out: Path | None, console: Console) -> None:
