@@ -24,13 +24,16 @@ from bench.training.logs import Meter, Report, RunLog, check_finite, memory_mib
 from bench.training.samples import save_samples
 from spade_core.perceptual import VGG19PerceptualLoss
 
+VOTE_EVERY_STEPS = 10
+"""Several ranks agree on stopping only so often: each vote makes the host wait for the GPU."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
     """What a launcher may add to the loop without the loop knowing it."""
 
     should_stop: Callable[[], bool] = lambda: False
-    """Asked at every step boundary; the ranks stop together, save, and the run counts as interrupted."""
+    """Asked at step boundaries; the ranks stop together, save, and the run counts as interrupted."""
     report: Report = lambda step, values: None
     """Draws progress."""
     score: Callable[[nn.Module, int], Mapping[str, float]] | None = None
@@ -103,7 +106,7 @@ def train(
         meter.add(losses)
         if average is not None:
             average.update(networks.generator)
-        stopping = ranks.any(hooks.should_stop())
+        stopping = (ranks.world == 1 or step % VOTE_EVERY_STEPS == 0) and ranks.any(hooks.should_stop())
         last = step == settings.steps or stopping
 
         # Losses: read, checked, written.
