@@ -251,6 +251,7 @@ def test_why_shows_the_traceback_of_a_failed_run(tmp_path: Path) -> None:
     assert "Traceback (most recent call last)" in text
 
 
+@pytest.mark.slow
 def test_train_under_torchrun(tmp_path: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     text = cli(*TRAIN, "--steps", "2", "--store", tmp_path, launcher=launcher)
