@@ -72,9 +72,13 @@ def _weights() -> Iterator[tuple[int, str]]:
 
 
 def _data() -> Iterator[tuple[int, str]]:
+    from bench.data.dataset_files import read_dataset_files
     from bench.data.registry import ENTRIES
 
-    for entry in ENTRIES:
+    described, problems = read_dataset_files()
+    for problem in problems:
+        yield FAIL, problem
+    for entry in (*ENTRIES, *described):
         if not entry.needs_root:
             continue
         if not os.environ.get(entry.root_variable):

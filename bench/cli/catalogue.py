@@ -67,7 +67,7 @@ def _variants() -> list[dict[str, Any]]:
 
 
 def _datasets() -> list[dict[str, Any]]:
-    from bench.data.registry import ENTRIES
+    from bench.data.registry import entries
 
     return [
         {
@@ -78,7 +78,7 @@ def _datasets() -> list[dict[str, Any]]:
             "channels": item.spec.channels,
             "files": item.layout if item.needs_root else "none: made by this project",
         }
-        for item in ENTRIES
+        for item in entries()
     ]
 
 
@@ -228,13 +228,14 @@ def params(
     """Count the generator parameters of every variant, beside the paper's."""
     from baselines.building import count_parameters
     from baselines.registry import list_variants
+    from bench.data.fitting import fitted
     from bench.data.registry import dataset_spec
 
     entry = dataset_spec(dataset)
     rows = [
         {
             "variant": variant.name,
-            "params": count_parameters(variant.generator, entry.spec, entry.size_px),
+            "params": count_parameters(fitted(variant, entry).generator, entry.spec, entry.size_px),
             "paper_params_m": variant.paper_params_m,
             "table_row": variant.table_rows[0] if variant.table_rows else None,
         }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.data import names
 from bench.data.dataset import AugmentationRule, DatasetError
+from bench.data.world import classes as world_classes
 from spade_core.label_spec import LabelSpec
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 SYNTHETIC_IMAGES: Mapping[str, int] = {"train": 2000, "val": 500}
 """Scenes in a split of the embedded world unless the caller asks for another number."""
 
+Colour = tuple[int, int, int]
+"""RGB, 0 to 255."""
 
 WORLD_VERSION = 1
 """Raise it with any change to what a synthetic scene looks like; judges and manifests carry it."""
@@ -28,6 +32,11 @@ def world_manifest(*, split: str, images: int, size: tuple[int, int], seed: int 
     """Hexadecimal identity of a split of the embedded world; needs no scene to be drawn."""
     identity = f"synthetic world {WORLD_VERSION} seed {seed} {split} {images} {size}"
     return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def root_variable(name: str) -> str:
+    """The environment variable that may name the folder of the data set ``name``."""
+    return f"SPADE_BENCH_DATA_{name.upper().replace('-', '_')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,10 @@ class DatasetEntry:
     upsampling: Literal["normal", "more"]
     """The generator's number of upsampling layers in the released options."""
     augmentation_rule: AugmentationRule
+    class_names: tuple[str, ...]
+    """One name for each of the label ids."""
+    colours: tuple[Colour, ...] | None = None
+    """One colour for each of the label ids; None for colours far apart and dark grey for ignored ids."""
     splits: tuple[str, ...] = ("train", "val")
     dont_care_value: int | None = None
     """The value in a label file that becomes the don't-care id; None where files hold valid ids only."""
@@ -52,21 +65,23 @@ class DatasetEntry:
     has_instances: bool = False
     needs_root: bool = True
     note: str = ""
+    described_in: Path | None = None
+    """The data set file of a user; None for the built-in data sets."""
 
     @property
     def root_variable(self) -> str:
         """The environment variable that may name the data set's folder."""
-        return f"SPADE_BENCH_DATA_{self.name.upper()}"
+        return root_variable(self.name)
 
     def resolve_root(self, root: Path | str | None) -> Path:
-        """The folder: the argument, else the environment variable, else DatasetError saying what to set."""
+        """Absolute path of the folder: the argument or the environment variable; a DatasetError says what to set."""
         source, value = ("the argument", root) if root is not None else (self.root_variable, self._from_environment())
         if value is None:
             raise DatasetError(
                 f"dataset {self.name!r}: no folder given. Pass its root (--root DIR; for a study --data NAME=DIR), "
                 f"or set {self.root_variable} to the folder that holds {self.layout}"
             )
-        folder = Path(value).expanduser()
+        folder = Path(value).expanduser().resolve()
         if not folder.is_dir():
             raise DatasetError(
                 f"dataset {self.name!r}: {folder} (from {source}) is not a folder; it should hold {self.layout}"
@@ -110,13 +125,19 @@ class DatasetEntry:
         from bench.data.paired import open_paired, released_layout
 
         folders = released_layout(self, self.resolve_root(root), split, size or self.size_px)
-        return open_paired(folders, manifest_dir=manifest_dir, progress=progress)
+        dataset = open_paired(folders, manifest_dir=manifest_dir, progress=progress)
+        if self.described_in is None or split != "val":
+            return dataset
+        from bench.data.dataset_files import judged_hash
+
+        content_hash = judged_hash(self, dataset.manifest_hash)
+        return replace(dataset, manifest=replace(dataset.manifest, content_hash=content_hash))
 
     def _from_environment(self) -> str | None:
         return os.environ.get(self.root_variable) or None
 
 
-def _palette_of(count: int) -> tuple[tuple[int, int, int], ...]:
+def _palette_of(count: int) -> tuple[Colour, ...]:
     """``count`` colours far apart: hues by the golden ratio, three lightnesses, two saturations."""
     import colorsys
 
@@ -131,26 +152,13 @@ def _palette_of(count: int) -> tuple[tuple[int, int, int], ...]:
 
 def class_names(entry: DatasetEntry) -> tuple[str, ...]:
     """One name for each of the entry's label ids."""
-    if entry.name == "synthetic":
-        from bench.data.world import classes
-
-        return classes.NAMES
-    from bench.data import names
-
-    tables: dict[str, Callable[[], tuple[str, ...]]] = {
-        "coco_stuff": names.coco_stuff,
-        "ade20k": names.ade20k,
-        "cityscapes": names.cityscapes,
-    }
-    return tables[entry.name]()
+    return entry.class_names
 
 
-def palette(entry: DatasetEntry) -> tuple[tuple[int, int, int], ...]:
+def palette(entry: DatasetEntry) -> tuple[Colour, ...]:
     """One RGB colour, 0 to 255, for each of the entry's label ids; ignored ids are dark grey."""
-    if entry.name == "synthetic":
-        from bench.data.world import classes
-
-        return classes.COLOURS
+    if entry.colours is not None:
+        return entry.colours
     colours = list(_palette_of(entry.spec.ids))
     for label in entry.ignore_ids:
         colours[label] = (40, 40, 40)
@@ -168,6 +176,8 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         size_px=(64, 64),
         upsampling="normal",
         augmentation_rule=AugmentationRule(flip=True),
+        class_names=world_classes.NAMES,
+        colours=world_classes.COLOURS,
         has_instances=True,
         needs_root=False,
         note="no download; any size that is a multiple of 8",
@@ -179,6 +189,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         size_px=(256, 256),
         upsampling="normal",
         augmentation_rule=_CROP,
+        class_names=names.coco_stuff(),
         dont_care_value=255,
         ignore_ids=(182,),
         has_instances=True,
@@ -191,6 +202,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         size_px=(256, 256),
         upsampling="normal",
         augmentation_rule=_CROP,
+        class_names=names.ade20k(),
         ignore_ids=(0,),
         note="label files as published: 0 unknown, 1 to 150 the classes; the released code feeds them unshifted",
     ),
@@ -201,22 +213,50 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         size_px=(256, 512),
         upsampling="more",
         augmentation_rule=AugmentationRule(flip=True),
+        class_names=names.cityscapes(),
         ignore_ids=tuple(i for i in range(35) if i not in _CITYSCAPES_SCORED),
         scored_classes=_CITYSCAPES_SCORED,
         has_instances=True,
         note="labelIds files, 0 to 33; the 19 evaluation classes are scored",
     ),
 )
+"""The built-in data sets; ``entries()`` has those of the users' files too."""
+
+
+def entries() -> tuple[DatasetEntry, ...]:
+    """All data sets: the built-in ones, then those of the data set files (see ``dataset_files``) by name.
+
+    Raises DatasetError with all problems of all files.
+    """
+    from bench.data.dataset_files import read_dataset_files
+
+    described, problems = read_dataset_files()
+    if problems:
+        raise DatasetError("\n".join(problems))
+    return (*ENTRIES, *described)
 
 
 def dataset_names() -> tuple[str, ...]:
-    """The names of all data sets."""
-    return tuple(entry.name for entry in ENTRIES)
+    """The names of all data sets; opens no file. DatasetError where the name of a data set file is not usable."""
+    from bench.data.dataset_files import dataset_files
+
+    return (*(entry.name for entry in ENTRIES), *dataset_files())
 
 
 def dataset_spec(name: str) -> DatasetEntry:
-    """The data set of that name; DatasetError with all names otherwise."""
+    """The data set of that name; DatasetError with all names otherwise.
+
+    Only the file of this data set is read: a mistake inside another one stops nobody but its users.
+    """
+    from bench.data.dataset_files import dataset_files, datasets_folder, read_dataset_file
+
+    files = dataset_files()
+    if name in files:
+        return read_dataset_file(files[name])
     for entry in ENTRIES:
         if entry.name == name:
             return entry
-    raise DatasetError(f"unknown dataset {name!r}; choose one of {', '.join(dataset_names())}")
+    raise DatasetError(
+        f"unknown dataset {name!r}; choose one of {', '.join(dataset_names())}, or describe your own folder of pairs "
+        f"in {datasets_folder() / 'NAME.toml'} (README, 'Real data and weights')"
+    )
