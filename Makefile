@@ -21,10 +21,10 @@ quickstart: $(READY)
 	$(BIN)/python run_study.py run quickstart
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow and not slurm and not gpu"
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-all: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slurm and not gpu"
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

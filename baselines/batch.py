@@ -24,6 +24,9 @@ class Batch:
     noise: tuple[Tensor, Tensor] | None = None
     """Standard normal (N, Z) for the generator's and for the discriminator's step; None where nothing needs it."""
 
+    checked: bool = False
+    """Whether the ids are known to be valid (the loader checks them on the CPU); saves a wait for the GPU."""
+
     def label_map(self) -> LabelMap:
-        """The label map, which checks the ids (ValueError) and keeps its one-hot forms for all layers."""
-        return LabelMap(self.labels, self.instances, self.spec)
+        """The label map, which keeps its one-hot forms for all layers. Raises ValueError for ids out of range."""
+        return LabelMap(self.labels, self.instances, self.spec, check=not self.checked)

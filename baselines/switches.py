@@ -91,5 +91,8 @@ def switched(variant: Variant, switches: Iterable[str]) -> Variant:
     for name in switches:
         if name not in SWITCHES:
             raise ValueError(f"no switch is called {name!r}; there are: {', '.join(SWITCHES)}")
-        variant = SWITCHES[name][1](variant)
+        changed = SWITCHES[name][1](variant)
+        if changed == variant:
+            raise ValueError(f"switch {name!r} changes nothing in variant {variant.name!r}; leave it out")
+        variant = changed
     return variant

@@ -13,6 +13,7 @@ from typing import Literal
 
 from bench.evaluation.protocols import get_protocol
 from bench.evaluation.weights import weights_sha256
+from bench.plain import content_hash
 from bench.run_spec import RunSpec
 from bench.store import EvaluationSpec, RunStatus, Store
 from bench.study import Row, Study, StudyDataset
@@ -87,7 +88,6 @@ class Action:
 def evaluation_of(run: RunSpec | None, dataset: StudyDataset) -> EvaluationSpec:
     """The evaluation of a run (None: of the real images) by the data set's protocol."""
     protocol = get_protocol(dataset.protocol)
-    files = sorted({protocol.judge_weights, protocol.feature_weights, *_extra_weights(protocol.metrics)})
     training = run.training if run is not None else None
     return EvaluationSpec(
         subject="real" if run is None else run.name,
@@ -95,15 +95,10 @@ def evaluation_of(run: RunSpec | None, dataset: StudyDataset) -> EvaluationSpec:
         weights="ema" if training is not None and training.ema_halflife_images else "raw",
         selection=training.selection if training is not None else "last",
         protocol=protocol.key,
+        protocol_sha256=content_hash(protocol),
         dataset=dataset.ref,
-        reference=dataset.ref.val_manifest,
-        val_images=dataset.ref.val_images,
-        weights_sha256={name: weights_sha256(name) for name in files},
+        weights_sha256={name: weights_sha256(name) for name in protocol.weights_files},
     )
-
-
-def _extra_weights(metrics: Iterable[str]) -> list[str]:
-    return ["inception-fid"] if "FID@tf" in metrics else []
 
 
 def study_jobs(study: Study) -> list[Job]:
@@ -144,6 +139,9 @@ def job_state(store: Store, job: Job) -> JobState:
     if job.evaluation is not None:
         if store.evaluation(job.evaluation.eval_id) is not None:
             return JobState(status=RunStatus(state="done"))
+        holder = store.evaluation_holder(job.evaluation.eval_id)
+        if holder is not None:
+            return JobState(status=RunStatus(state="running", host=holder.host, pid=holder.pid))
         error = store.evaluation_error(job.evaluation.eval_id)
         return JobState(status=RunStatus(state="failed", error=error) if error else RunStatus(state="pending"))
     assert job.run is not None

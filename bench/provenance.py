@@ -38,9 +38,12 @@ def _git(*arguments: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def code_state() -> dict[str, Any]:
-    """The commit, and the sha256 of the difference to it where there is one (None outside a git checkout)."""
+    """The commit, and the sha256 of the difference to it, untracked code included (None outside a git checkout)."""
     commit = _git("rev-parse", "HEAD")
     difference = _git("diff", "HEAD") if commit else None
+    if difference is not None:
+        for name in (_git("ls-files", "--others", "--exclude-standard", "--", "*.py", "*.toml") or "").splitlines():
+            difference += f"\nuntracked {name} {hashlib.sha256((_ROOT / name).read_bytes()).hexdigest()}"
     return {
         "commit": commit,
         "dirty": bool(difference) if difference is not None else None,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from baselines.recipe import Recipe, Schedule
 from baselines.registry import get_variant
 from baselines.variant import GeneratorSettings
+from bench.data.dataset import AugmentationRule
 from bench.plain import content_hash, from_plain, to_plain
 
 Precision = Literal["float32", "bf16"]
@@ -23,10 +24,14 @@ class DatasetRef:
     """A registered data set."""
     size: tuple[int, int]
     """(height, width) of the images in px, after preprocessing."""
+    augmentation: AugmentationRule = AugmentationRule()
+    """What training may do to a pair."""
     manifest: str
     """Hash of the training split's content; independent of where the files lie."""
     val_manifest: str = field(default="", metadata={"semantic": False})
     """Hash of the validation split's content; part of an evaluation, not of a run."""
+    upsampling: str = field(default="normal", metadata={"semantic": False})
+    """The released options' upsampling for the data set; generators that have the setting are fitted to it."""
     train_images: int | None = None
     """Use the first so many images of the training split; None: all of them."""
     val_images: int | None = field(default=None, metadata={"semantic": False})
@@ -63,7 +68,7 @@ class Training:
     """Whether the recipe's schedule for the data set scales the learning rates by epoch."""
     ema_halflife_images: int | None = None
     """Half-life of the moving average of the generator's weights, in images; None: no average is kept."""
-    selection: Selection = field(default="last", metadata={"semantic": False})
+    selection: Selection = "last"
     """Which checkpoint is reported: the last, or the one with the best score during training (marked as such)."""
     eval_every_steps: int | None = field(default=None, metadata={"semantic": False})
     """Score the generator during training every so many steps; needed by ``selection="best"``."""
@@ -116,9 +121,25 @@ class RunSpec:
     training: Training
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"run of {self.variant}: seed is {self.seed}; it must be at least 0")
+        encoder = self.recipe.encoder
+        if encoder is not None:
+            source = getattr(self.generator, "source", "segmap")
+            z_dim = getattr(self.generator, "z_dim", None)
+            if source != "z" or z_dim != encoder.z_dim:
+                raise ValueError(
+                    f"run of {self.variant}: its recipe has an image encoder of z_dim {encoder.z_dim}, its generator "
+                    f"starts from {source!r} with z_dim {z_dim}; it must start from 'z' of the same length"
+                )
+
     @property
     def run_id(self) -> str:
-        """12 hexadecimal digits: equal for runs that would give equal weights, in whatever study they occur."""
+        """12 hexadecimal digits: equal for equal training of one variant, in whatever study it occurs.
+
+        Paths, workers, logging, number of ranks and the validation split are not part of it.
+        """
         return content_hash(self._identity())[:12]
 
     @property
@@ -136,7 +157,8 @@ class RunSpec:
         shown = {
             name: getattr(self, name) for name in ("variant", "generator", "recipe", "dataset", "training", "seed")
         }
-        return {**shown, "schedule": self.schedule}
+        scored = self.training.eval_every_steps if self.training.selection == "best" else None
+        return {**shown, "schedule": self.schedule, "scored_every_steps": scored}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, with ``run_id`` added for the reader of the file."""

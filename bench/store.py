@@ -3,6 +3,7 @@
     STORE/runs/<run name>/        run.json status.json metrics.jsonl provenance.json error.txt
                                   checkpoints/ samples/ generated/<step>-<weights>/ tensorboard/
     STORE/evaluations/<eval id>/  evaluation.json confusion.npz
+    STORE/studies/<study>.json    what was last asked for, so that a copied store reports by itself
 
 A run's state is what its own folder says. Nothing here imports torch or pandas, so a copied store can be read anywhere.
 """
@@ -17,19 +18,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.atomic import read_json, write_json, written_beside
+from bench.claim import HEARTBEAT_LOST_S, Holder, holder_of, process_lives
 from bench.plain import content_hash, from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Selection
+
+if TYPE_CHECKING:
+    from bench.study import Study
 
 State = Literal["pending", "running", "failed", "done"]
 Weights = Literal["raw", "ema"]
 
 _NAMES_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
-
-HEARTBEAT_LOST_S = 120.0
-"""A run that says 'running' and has not written its status for so long has died without a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +71,10 @@ class EvaluationSpec:
     """Step of the checkpoint; None: the last (or the selected) one."""
     protocol: str
     """``name@version``."""
+    protocol_sha256: str
+    """Hash of what the protocol says, so that one edited without a new version is not taken for the old."""
     dataset: DatasetRef
-    reference: str
-    """Hash of the validation split's content."""
-    val_images: int | None = None
-    """The first so many validation images; None: all. (Repeats the data set's, to be part of this identity.)"""
+    """Of it, name, size, content of the validation split and number of its images count."""
     noise_seed: int = 0
     """Seed of z, for generators that take one."""
     weights_sha256: dict[str, str] = field(default_factory=dict)
@@ -83,7 +84,9 @@ class EvaluationSpec:
     @property
     def eval_id(self) -> str:
         """12 hexadecimal digits."""
-        return content_hash(self)[:12]
+        data = self.dataset
+        judged = {"name": data.name, "size": data.size, "content": data.val_manifest, "images": data.val_images}
+        return content_hash({**to_plain(self), "dataset": judged})[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,20 @@ class RunFolder:
     def error_file(self) -> Path:
         return self.path / "error.txt"
 
+    def rank_error_file(self, rank: int) -> Path:
+        """Traceback of one rank; rank 0's is ``error.txt``."""
+        return self.error_file if rank == 0 else self.path / f"error-rank{rank}.txt"
+
+    def forget_errors(self) -> None:
+        """Delete the tracebacks of earlier attempts."""
+        for path in (self.error_file, *self.path.glob("error-rank*.txt")):
+            path.unlink(missing_ok=True)
+
+    @property
+    def attempts(self) -> int:
+        """How often the run was started."""
+        return len(list(self.path.glob("provenance-*.json")))
+
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
@@ -149,9 +166,11 @@ class RunFolder:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
-    def generated(self, step: int, weights: Weights, *, images: int, noise_seed: int) -> Path:
-        """Folder of the first ``images`` validation images that the checkpoint of ``step`` generates, as PNG files."""
-        return self.path / "generated" / f"step_{step:08d}-{weights}-{images}-noise{noise_seed}"
+    def generated(self, step: int, spec: EvaluationSpec) -> Path:
+        """Folder of the validation images, PNG files, that the checkpoint of ``step`` generates for ``spec``."""
+        data = spec.dataset
+        maps = content_hash([data.val_manifest, data.val_images])[:8]
+        return self.path / "generated" / f"step_{step:08d}-{spec.weights}-maps{maps}-noise{spec.noise_seed}"
 
     def exists(self) -> bool:
         return self.spec_file.is_file()
@@ -173,7 +192,7 @@ class RunFolder:
         if not path.is_file():
             return RunStatus(state="pending")
         status = from_plain(RunStatus, read_json(path), str(path))
-        if status.state == "running" and not _alive(status):
+        if status.state == "running" and not _alive(status, self.path):
             silent = time.time() - status.updated
             why = f"died without a word on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
             return RunStatus(**{**to_plain(status), "state": "failed", "error": why})
@@ -209,26 +228,11 @@ class RunFolder:
         return rows
 
 
-def _alive(status: RunStatus) -> bool:
+def _alive(status: RunStatus, folder: Path) -> bool:
+    """Whether a run that says 'running' does: its process lives, or has renewed its claim from another machine."""
     if status.host == socket.gethostname():
-        try:
-            os.kill(status.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return not _started_after(status.pid, status.updated)
-    return time.time() - status.updated < HEARTBEAT_LOST_S
-
-
-def _started_after(pid: int, moment: float) -> bool:
-    """Whether the process is younger than ``moment``: its number was given anew. False where /proc does not tell."""
-    try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-        (boot,) = [line.split()[1] for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime ")]
-    except (OSError, ValueError, IndexError):
-        return False
-    return int(boot) + ticks / os.sysconf("SC_CLK_TCK") > moment + 2.0
+        return process_lives(status.pid, status.updated)
+    return holder_of(folder) is not None or time.time() - status.updated < HEARTBEAT_LOST_S
 
 
 class Store:
@@ -288,6 +292,20 @@ class Store:
                 found = self.evaluation(path.name)
                 if found is not None:
                     yield found
+
+    def evaluation_holder(self, eval_id: str) -> Holder | None:
+        """The process that is judging, or None."""
+        return holder_of(self.evaluation_folder(eval_id))
+
+    def write_study(self, study: Study) -> None:
+        """Keep what was asked for, so that a copy of the store can be reported without data or study file."""
+        write_json(self.root / "studies" / f"{study.name}.json", study.to_json())
+
+    def study_json(self, name: str) -> dict[str, Any] | None:
+        """What :meth:`write_study` kept of the study called ``name``, or None."""
+        path = self.root / "studies" / f"{name}.json"
+        data: dict[str, Any] | None = read_json(path) if path.is_file() else None
+        return data
 
     def write_evaluation(self, evaluation: Evaluation) -> None:
         folder = self.evaluation_folder(evaluation.eval_id)

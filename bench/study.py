@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from typing import Any
 
 from baselines.recipe import Recipe
+from baselines.registry import get_variant
 from baselines.variant import Variant
+from bench.data.fitting import fitted
 from bench.evaluation.protocols import get_protocol
-from bench.run_spec import DatasetRef, RunSpec, Training
+from bench.plain import from_plain, to_plain
+from bench.run_spec import DatasetRef, RunSpec, Training, norm_group_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +27,6 @@ class Row:
     variant: Variant
     """The registered variant, perhaps scaled."""
     recipe: Recipe
-    training: Training | None = None
-    """Only where the row trains differently from the others of its data set."""
     published_method: str | None = None
     """The method's name in the published table, None where the paper has no such row."""
 
@@ -35,6 +37,7 @@ class StudyDataset:
 
     ref: DatasetRef
     training: Training
+    """Of every row; each row's own norm group follows from it."""
     protocol: str
     """``name`` of the protocol."""
     published_dataset: str | None = None
@@ -52,6 +55,8 @@ class Study:
     rows: tuple[Row, ...]
     datasets: tuple[StudyDataset, ...]
     seeds: tuple[int, ...] = (0,)
+    ranks: int = 1
+    """Processes that share each run's batch; it matters to rows whose batch norm is not synchronised."""
     published_table: str | None = None
     """Such as ``"Table 3"``; its cells are in results/published.csv."""
     real_row: bool = True
@@ -77,12 +82,16 @@ class Study:
 
     def run(self, row: Row, dataset: StudyDataset, seed: int) -> RunSpec:
         """The training run of one cell and seed."""
+        training = dataset.training
+        variant = fitted(row.variant, dataset.ref.upsampling)
+        norm = getattr(variant.generator, "norm", "instance")
+        group = norm_group_images(norm, training.batch_images, training.accumulate, self.ranks)
         return RunSpec(
-            variant=row.variant.name,
-            generator=row.variant.generator,
+            variant=variant.name,
+            generator=variant.generator,
             recipe=row.recipe,
             dataset=dataset.ref,
-            training=row.training or dataset.training,
+            training=replace(training, norm_group_images=group),
             seed=seed,
         )
 
@@ -92,6 +101,26 @@ class Study:
             for dataset in self.datasets:
                 for row in self.rows:
                     yield row, dataset, seed, self.run(row, dataset, seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a copied store."""
+        plain: dict[str, Any] = to_plain(self)
+        rows = [{**item, "variant": row.variant.name} for item, row in zip(plain["rows"], self.rows, strict=True)]
+        generators = [to_plain(row.variant.generator) for row in self.rows]
+        return {**plain, "rows": rows, "generators": generators}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> Study:
+        """The inverse of :meth:`to_json`, over the variants registered now. Raises ValueError that names the place."""
+        rows = []
+        for row, settings in zip(data["rows"], data["generators"], strict=True):
+            variant = get_variant(row["variant"])
+            generator = from_plain(type(variant.generator), settings, f"{where}: generator of {row['variant']}")
+            recipe = from_plain(Recipe, row["recipe"], f"{where}: recipe of {row['label']}")
+            rows.append(Row(**{**row, "variant": replace(variant, generator=generator), "recipe": recipe}))
+        datasets = tuple(from_plain(StudyDataset, item, f"{where}: datasets") for item in data["datasets"])
+        rest = {name: value for name, value in data.items() if name not in ("rows", "datasets", "seeds", "generators")}
+        return cls(rows=tuple(rows), datasets=datasets, seeds=tuple(data["seeds"]), **rest)
 
 
 def _study_names() -> list[str]:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from baselines.recipe import Recipe
+from baselines.registry import get_variant
+from bench.study import Row
+
+
+def scaled_row(label: str, name: str, settings: dict[str, Any], *, discriminator_width: int, rates: float = 1.0) -> Row:
+    """The published row ``label``: variant ``name`` with narrower ``settings``, trained by its scaled first recipe."""
+    variant = get_variant(name).scaled(**settings)
+    recipe = scaled_recipe(variant.recipe(), discriminator_width=discriminator_width, rates=rates)
+    return Row(label=label, variant=variant, recipe=recipe, published_method=label)
 
 
 def scaled_recipe(recipe: Recipe, *, discriminator_width: int, rates: float = 1.0) -> Recipe:

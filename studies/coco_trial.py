@@ -11,11 +11,10 @@ Cost: about two minutes on 2 CPU cores.
 
 from __future__ import annotations
 
-from baselines.registry import get_variant
 from bench.data.opening import dataset_ref
 from bench.run_spec import Training
-from bench.study import Row, Study, StudyDataset
-from studies._scaled import scaled_recipe
+from bench.study import Study, StudyDataset
+from studies._scaled import scaled_row
 
 STEPS = 12
 BATCH_IMAGES = 4
@@ -29,28 +28,14 @@ ROWS = (
 
 def study() -> Study:
     """Three rows of Table 3 at an eighth of their width, 12 steps at 64 px."""
-    rows = []
-    for label, name, settings in ROWS:
-        variant = get_variant(name).scaled(**settings)
-        training = Training(
-            steps=STEPS,
-            batch_images=BATCH_IMAGES,
-            norm_group_images=None if getattr(variant.generator, "norm", "") == "instance" else BATCH_IMAGES,
-            save_every_steps=6,
-            sample_every_steps=6,
-            log_every_steps=3,
-            keep_checkpoints=1,
-        )
-        rows.append(
-            Row(
-                label=label,
-                variant=variant,
-                recipe=scaled_recipe(variant.recipe(), discriminator_width=16),
-                training=training,
-                published_method=label,
-            )
-        )
-    assert rows[0].training is not None
+    rows = [scaled_row(label, name, settings, discriminator_width=16) for label, name, settings in ROWS]
+    training = Training(
+        steps=STEPS,
+        batch_images=BATCH_IMAGES,
+        save_every_steps=6,
+        sample_every_steps=6,
+        log_every_steps=3,
+    )
     return Study(
         name="coco_trial",
         title="Trial on real COCO-Stuff pairs",
@@ -59,7 +44,7 @@ def study() -> Study:
         datasets=(
             StudyDataset(
                 ref=dataset_ref("coco_stuff", size=SIZE),
-                training=rows[0].training,
+                training=training,
                 protocol="coco-stuff-generated-size",
             ),
         ),

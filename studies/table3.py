@@ -13,11 +13,11 @@ Expected: the published cells, which every report prints beside ours.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
+from baselines.recipe import CODE
 from baselines.registry import get_variant
 from bench.data.opening import dataset_ref, open_split
-from bench.run_spec import Training, norm_group_images
+from bench.run_spec import Training
 from bench.study import Row, Study, StudyDataset
 
 ROWS = (
@@ -35,35 +35,32 @@ ROWS = (
 def study() -> Study:
     """Eight rows on COCO-Stuff, one seed."""
     ref = dataset_ref("coco_stuff")
-    images = len(open_split(ref, "train"))
-    rows = []
-    for label, name in ROWS:
-        variant = get_variant(name)
-        recipe = variant.recipe()
-        training = Training(
-            steps=math.ceil(recipe.schedules["coco_stuff"].epochs * images / recipe.batch_images),
-            batch_images=recipe.batch_images,
-            norm_group_images=norm_group_images(getattr(variant.generator, "norm", ""), recipe.batch_images, 1, 1),
-            decay=True,
-            save_every_steps=2000,
-            sample_every_steps=2000,
-            loader_workers=8,
-        )
-        rows.append(Row(label=label, variant=variant, recipe=recipe, training=training, published_method=label))
-    shared = rows[0].training
-    assert shared is not None
+    variants = [(label, get_variant(name)) for label, name in ROWS]
+    epochs, batch_images = CODE.schedules["coco_stuff"].epochs, CODE.batch_images
+    training = Training(
+        steps=math.ceil(epochs * len(open_split(ref, "train")) / batch_images),
+        batch_images=batch_images,
+        decay=True,
+        save_every_steps=2000,
+        sample_every_steps=2000,
+        loader_workers=8,
+    )
     return Study(
         name="table3",
         title="Table 3: which generator, at which size",
         question="Does modulation by the label map beat feeding the label map in, at equal capacity?",
-        rows=tuple(rows),
+        rows=tuple(
+            Row(label=label, variant=variant, recipe=variant.recipe(), published_method=label)
+            for label, variant in variants
+        ),
         datasets=(
             StudyDataset(
                 ref=ref,
-                training=replace(shared, norm_group_images=None),
+                training=training,
                 protocol="coco-stuff-generated-size",
                 published_dataset="COCO-Stuff",
             ),
         ),
+        ranks=8,
         published_table="Table 3",
     )

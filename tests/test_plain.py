@@ -104,7 +104,7 @@ def with_parts(run: RunSpec, part: str, **changes: Any) -> RunSpec:
         ("dataset", {"val_images": 2}),
         ("training", {"save_every_steps": 7, "log_every_steps": 7, "sample_every_steps": 7, "keep_checkpoints": 7}),
         ("training", {"loader_workers": 3}),
-        ("training", {"eval_every_steps": 3, "selection": "best"}),
+        ("training", {"eval_every_steps": 3}),
         ("recipe", {"name": "other", "sources": {}, "batch_images": 1, "schedules": {}}),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_damaged_run_file_is_named(folder: RunFolder) -> None:
 
 def spec_for(run: RunSpec) -> EvaluationSpec:
     return EvaluationSpec(
-        subject=run.name, run_id=run.run_id, protocol="synthetic@1", dataset=run.dataset, reference="r", val_images=4
+        subject=run.name, run_id=run.run_id, protocol="synthetic@1", protocol_sha256="p", dataset=run.dataset
     )
 
 

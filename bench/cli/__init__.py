@@ -28,7 +28,7 @@ def main() -> None:
     """Run the command line; a user's error or a diverged run is one message and exit status 1, a bug is a traceback."""
     try:
         app()
-    except (ValueError, ArithmeticError) as error:
+    except (ValueError, ArithmeticError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

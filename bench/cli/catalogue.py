@@ -235,7 +235,7 @@ def params(
     rows = [
         {
             "variant": variant.name,
-            "params": count_parameters(fitted(variant, entry).generator, entry.spec, entry.size_px),
+            "params": count_parameters(fitted(variant, entry.upsampling).generator, entry.spec, entry.size_px),
             "paper_params_m": variant.paper_params_m,
             "table_row": variant.table_rows[0] if variant.table_rows else None,
         }

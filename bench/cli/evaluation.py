@@ -37,7 +37,7 @@ def prepare(
 
     from bench.data.contact_sheet import contact_sheet
     from bench.data.registry import dataset_spec
-    from bench.launching.inline import ProgressLine
+    from bench.launching.progress import ProgressLine
 
     entry = dataset_spec(dataset)
     folder = out or Path("results") / dataset
@@ -50,7 +50,7 @@ def prepare(
                 progress=lambda done, of, line=line: line.update(done, of, "files"),  # type: ignore[misc]
             )
         sheet = folder / f"{split}.png"
-        contact_sheet(opened, 12, sheet)
+        contact_sheet(opened, min(12, len(opened)), sheet)
         print(
             f"{dataset}/{split}: {len(opened)} pairs, content hash {opened.manifest_hash[:12]}, contact sheet {sheet}"
         )
@@ -79,7 +79,9 @@ def evaluate(
     root: DataRootOption = None,
     size: SizeOption = None,
     val_images: Annotated[int | None, typer.Option(help="Judge the first so many validation images.")] = None,
-    weights: Annotated[str, typer.Option(metavar="raw|ema", help="Which weights of --run.")] = "raw",
+    weights: Annotated[
+        str | None, typer.Option(metavar="raw|ema", help="Which weights of --run. [default: raw]")
+    ] = None,
     step: Annotated[int | None, typer.Option(help="Checkpoint of --run. [default: the selected one]")] = None,
     noise_seed: Annotated[int, typer.Option(help="Seed of z, for generators that take one.")] = 0,
     store: StoreOption = DEFAULT_STORE,
@@ -88,13 +90,19 @@ def evaluate(
     """Judge a run, a folder of images, or a released checkpoint file, by a protocol."""
     from rich.console import Console
 
-    from bench.launching.inline import ProgressLine
     from bench.launching.judging import judge_checkpoint, judge_images, judge_run
+    from bench.launching.progress import ProgressLine
     from bench.store import Store
 
     given = [name for name, value in (("--run", run), ("--images", images), ("--checkpoint", checkpoint)) if value]
     if len(given) != 1:
         raise ValueError(f"give exactly one of --run, --images and --checkpoint; given: {', '.join(given) or 'none'}")
+    unused: dict[str, dict[str, object]] = {
+        "--run": {"--dataset": dataset, "--root": root, "--size": size, "--variant": variant, "--width": width},
+        "--images": {"--variant": variant, "--width": width, "--step": step, "--weights": weights},
+        "--checkpoint": {"--step": step, "--weights": weights},
+    }
+    _refuse_unused(given[0], unused[given[0]])
     opened = Store(store)
     with ProgressLine(Console(), f"evaluate {run or images or checkpoint}") as line:
         if run is not None:
@@ -102,7 +110,7 @@ def evaluate(
                 opened,
                 run,
                 protocol=protocol,
-                weights=weights,
+                weights=weights or "raw",
                 step=step,
                 val_images=val_images,
                 noise_seed=noise_seed,
@@ -130,6 +138,13 @@ def evaluate(
                 )
     if evaluation is not None:
         _print(evaluation, opened)
+
+
+def _refuse_unused(source: str, unused: dict[str, object]) -> None:
+    """Raises ValueError naming the options that were given but mean nothing with ``source``."""
+    given = [name for name, value in unused.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)} mean nothing with {source}; leave them out")
 
 
 def _reference(

@@ -90,7 +90,7 @@ def train(
         narrowed = replace(chosen_recipe.discriminator, width=discriminator_width)
         chosen_recipe = replace(chosen_recipe, discriminator=narrowed)
     ref = dataset_ref(dataset, size=parse_size(size), train_images=train_images, val_images=val_images, root=root)
-    global_batch = batch or chosen_recipe.batch_images
+    global_batch = batch if batch is not None else chosen_recipe.batch_images
     total, decay = _length(ref, chosen_recipe, steps, epochs, global_batch)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     norm = getattr(chosen.generator, "norm", "instance")
@@ -124,12 +124,11 @@ def train(
 def _chosen_variant(name: str, dataset: str, switches: list[str], width: int | None) -> Variant:
     from baselines.registry import get_variant
     from baselines.switches import switched
+    from bench.data.fitting import fitted
     from bench.data.registry import dataset_spec
 
     chosen = switched(get_variant(name), switches)
-    upsampling = dataset_spec(dataset).upsampling
-    if getattr(chosen.generator, "upsampling", upsampling) != upsampling:
-        chosen = chosen.scaled(upsampling=upsampling)
+    chosen = fitted(chosen, dataset_spec(dataset).upsampling)
     return chosen.scaled(width=width) if width is not None else chosen
 
 
@@ -162,8 +161,8 @@ def _execute(spec: RunSpec, store: Store, device: str, *, first: bool) -> None:
     else:
         from rich.console import Console
 
-        from bench.launching.inline import ProgressLine
-        from bench.launching.jobs import train_job
+        from bench.launching.progress import ProgressLine
+        from bench.launching.training_job import train_job
 
         if first:
             print(f"run {folder.name}")

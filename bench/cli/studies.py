@@ -1,4 +1,4 @@
-"""Verbs of a study: plan, run, status, why, report."""
+"""Verbs of a study: plan, run, status, report."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def plan(
     """Show what `run` would do, job by job with the reason, without doing it."""
     from bench.plan import plan_study, summary
     from bench.reporting.status import plan_table
-    from bench.store import Store
 
-    actions = plan_study(_study(name, data, seeds), Store(store), retry_failed=retry)
+    opened = _opened(store)
+    actions = plan_study(_study(name, data, seeds, opened), opened, retry_failed=retry)
     _console().print(plan_table(actions, f"plan of {name}, store {store}"))
     print(summary(actions))
 
@@ -78,10 +78,13 @@ def run(
         return
     from bench.launching.inline import run_inline
     from bench.plan import plan_study, summary
-    from bench.store import Store
 
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ValueError("`run` executes one job after the other in one process; under torchrun use `train`")
     console = _console()
-    study, opened = _study(name, data, seeds), Store(store)
+    opened = _opened(store)
+    study = _study(name, data, seeds)
+    opened.write_study(study)
     actions = plan_study(study, opened, retry_failed=retry)
     console.print(f"{study.title}: {summary(actions)} (store {store})", highlight=False)
     outcome = run_inline(actions, opened, console, device=device)
@@ -101,11 +104,10 @@ def status(
 ) -> None:
     """Show how far each job of a study is: state, step, images/s, time left, last score, host, error."""
     from bench.reporting.status import status_lines, status_table
-    from bench.store import Store
 
-    _console().print(
-        status_table(status_lines(_study(name, data, seeds), Store(store)), f"status of {name}, store {store}")
-    )
+    opened = _opened(store)
+    lines = status_lines(_study(name, data, seeds, opened), opened)
+    _console().print(status_table(lines, f"status of {name}, store {store}"))
 
 
 def report(
@@ -122,9 +124,9 @@ def report(
     ] = "all",
 ) -> None:
     """Draw a study's table, plots and gallery from the store, however much of it is there."""
-    from bench.store import Store
 
-    study, opened = _study(name, data, seeds), Store(store)
+    opened = _opened(store)
+    study = _study(name, data, seeds, opened)
     if form == "all":
         _report(study, opened, out, _console())
         return
@@ -134,17 +136,27 @@ def report(
     print(render(study.title, study_tables(study, opened), form), end="")  # type: ignore[arg-type]
 
 
-def _study(name: str, data: list[str] | None, seeds: str | None) -> Study:
-    """The study, with the data folders and seeds given on the command line."""
+def _study(name: str, data: list[str] | None, seeds: str | None, kept: Store | None = None) -> Study:
+    """The study, with the data folders and seeds given on the command line.
+
+    Where its data is not on this machine, the study that ``kept`` holds from its last `run` takes its place.
+    """
+    from bench.data.dataset import DatasetError
     from bench.data.registry import dataset_spec
-    from bench.study import get_study
+    from bench.study import Study, get_study
 
     for item in data or []:
         dataset, equals, folder = item.partition("=")
         if not equals or not folder:
             raise ValueError(f"--data is {item!r}; write NAME=DIR, such as coco_stuff=/data/coco_stuff")
         os.environ[dataset_spec(dataset).root_variable] = folder
-    study = get_study(name)
+    stored = kept.study_json(name) if kept is not None else None
+    try:
+        study = get_study(name)
+    except DatasetError:
+        if stored is None:
+            raise
+        study = Study.from_json(stored, f"study {name} in the store")
     if seeds is None:
         return study
     try:
@@ -168,6 +180,15 @@ def _report(study: Study, store: Store, out: Path | None, console: Console) -> N
     console.print("written:", highlight=False)
     for path in [*files, *(picture.file for picture in pictures)]:
         console.print(f"  {path}", highlight=False, markup=False)
+
+
+def _opened(folder: Path) -> Store:
+    """The store in ``folder``. Raises ValueError where that is a file."""
+    from bench.store import Store
+
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--store {folder} is a file; give a folder (it is made where there is none)")
+    return Store(folder)
 
 
 def _console() -> Console:

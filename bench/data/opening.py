@@ -31,18 +31,25 @@ def dataset_ref(
     chosen = size or entry.size_px
     limits = {"train": train_images, "val": val_images}
     hashes = {}
-    for split in ("train", "val"):
+    for split, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise ValueError(f"data set {name!r}: {limit} {split} images were asked for; it must be at least 1")
         if entry.needs_root:
-            hashes[split] = entry.open(split=split, root=root, size=chosen, progress=progress).manifest_hash
+            opened = entry.open(split=split, root=root, size=chosen, progress=progress)
+            hashes[split] = opened.manifest_hash
+            limits[split] = None if limit is None or limit >= len(opened) else limit
         else:
-            hashes[split] = world_manifest(split=split, images=limits[split] or SYNTHETIC_IMAGES[split], size=chosen)
+            limits[split] = limit or SYNTHETIC_IMAGES[split]
+            hashes[split] = world_manifest(split=split, images=limit or SYNTHETIC_IMAGES[split], size=chosen)
     return DatasetRef(
         name=name,
         size=chosen,
         manifest=hashes["train"],
         val_manifest=hashes["val"],
-        train_images=train_images,
-        val_images=val_images,
+        augmentation=entry.augmentation_rule,
+        upsampling=entry.upsampling,
+        train_images=limits["train"],
+        val_images=limits["val"],
         root=str(entry.resolve_root(root)) if entry.needs_root else None,
     )
 
@@ -58,6 +65,11 @@ def open_split(ref: DatasetRef, split: str) -> Dataset:
     limit = ref.train_images if split == "train" else ref.val_images
     scenes = None if entry.needs_root else (limit or SYNTHETIC_IMAGES[split])
     dataset = entry.open(split=split, root=ref.root, size=ref.size, images=scenes)
+    if dataset.augmentation_rule != ref.augmentation:
+        raise DatasetError(
+            f"dataset {ref.name!r}: the run was defined with {ref.augmentation}, but the data set now has "
+            f"{dataset.augmentation_rule}; restore the rule, or start a new run"
+        )
     expected = ref.manifest if split == "train" else ref.val_manifest
     if expected and dataset.manifest_hash != expected:
         raise DatasetError(

@@ -17,7 +17,7 @@ from PIL import Image
 from bench.data.dataset import Dataset
 from bench.evaluation.features import Extractor, inception_extractor
 from bench.evaluation.frechet import frechet_distance
-from bench.evaluation.generate import chunks_of
+from bench.evaluation.generate import chunks_of, exact_float32
 from bench.evaluation.judges.registry import Judge, UnavailableError, build_judge, judge_features
 from bench.evaluation.metrics import Segmentation, confusion_counts, segmentation_scores
 from bench.evaluation.protocols import Protocol
@@ -47,14 +47,17 @@ class Judgement:
     scores: dict[str, Score]
     class_iou: dict[str, float | None]
     class_pixels: dict[str, int]
-    counts: NDArray[np.int64] | None
-    """(images, ground-truth ids, classes) confusion counts of each image; None without a judge."""
+    total: NDArray[np.int64] | None
+    """(ground-truth ids, classes) confusion counts over all images; None without a judge."""
+    per_image: NDArray[np.int64] | None
+    """(rows, 4): image, ground-truth id, class, pixels, for every pair that occurs in an image."""
     sample_ids: list[str]
     seconds: float
 
 
 def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
     """What is wrong with a folder of images for the first ``count`` samples: missing, extra, mis-sized, unreadable."""
+    known = {f"{dataset.sample_id(index)}.png" for index in range(len(dataset))}
     wanted = {f"{dataset.sample_id(index)}.png" for index in range(count)}
     present = (
         {path.name for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")}
@@ -62,7 +65,7 @@ def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
         else set()
     )
     problems = [f"{name}: missing" for name in sorted(wanted - present)]
-    problems += [f"{name}: no sample of that name" for name in sorted(present - wanted)]
+    problems += [f"{name}: no sample of that name" for name in sorted(present - known)]
     height, width = dataset.size
     for name in sorted(wanted & present):
         try:
@@ -118,6 +121,20 @@ def evaluate(
     The work is cut into chunks before it is shared, without padding, so the numbers do not depend on the ranks.
     Scores whose weights are missing have a reason instead of a value.
     """
+    with exact_float32():
+        return _evaluate(images, dataset, protocol, count=count, device=device, peers=peers, report=report)
+
+
+def _evaluate(
+    images: ImageSource,
+    dataset: Dataset,
+    protocol: Protocol,
+    *,
+    count: int,
+    device: torch.device,
+    peers: Peers,
+    report: Callable[[int], None],
+) -> Judgement | None:
     started = time.perf_counter()
     reasons: dict[str, str] = {}
     judge = _judge_or_reason(protocol, device, reasons)
@@ -132,11 +149,13 @@ def evaluate(
     seen = {index: one for part in gathered for index, one in part.items()}
     assert sorted(seen) == list(range(count)), "every image must be judged exactly once"
 
-    counts = None
-    found = None
+    total, per_image, found = None, None, None
     if judge is not None:
-        counts = np.stack([np.asarray(seen[index].counts) for index in range(count)])
-        found = segmentation_scores(counts.sum(axis=0), dataset.scored_classes, protocol.class_mean)
+        rows = [np.insert(np.asarray(seen[index].counts), 0, index, axis=1) for index in range(count)]
+        per_image = np.concatenate(rows)
+        total = np.zeros((dataset.spec.ids, len(dataset.scored_classes)), np.int64)
+        np.add.at(total, (per_image[:, 1], per_image[:, 2]), per_image[:, 3])
+        found = segmentation_scores(total, dataset.scored_classes, protocol.class_mean)
     scores = {}
     for metric in protocol.metrics:
         if metric in extractors:
@@ -145,12 +164,13 @@ def evaluate(
         else:
             scores[metric] = _segmentation_score(metric, found, reasons)
     names = [dataset.class_names[label] for label in dataset.scored_classes]
-    pixels = counts.sum(axis=(0, 2))[list(dataset.scored_classes)].tolist() if counts is not None else []
+    pixels = total.sum(axis=1)[list(dataset.scored_classes)].tolist() if total is not None else []
     return Judgement(
         scores=scores,
         class_iou=dict(zip(names, found.class_iou, strict=True)) if found is not None else {},
         class_pixels=dict(zip(names, pixels, strict=True)) if found is not None else {},
-        counts=counts,
+        total=total,
+        per_image=per_image,
         sample_ids=[dataset.sample_id(index) for index in range(count)],
         seconds=time.perf_counter() - started,
     )
@@ -161,7 +181,7 @@ class _Seen:
     """What was measured on one image."""
 
     counts: NDArray[np.int64] | None
-    """(ground-truth ids, classes) confusion counts."""
+    """(rows, 3): ground-truth id, class, pixels, for every pair that occurs."""
     features: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
     """Features (D,) of the real and of the judged image, by the metric they are for."""
 
@@ -178,7 +198,8 @@ def _look_at(
     for place, (index, sample) in enumerate(zip(chunk, samples, strict=True)):
         counts = None
         if predicted is not None:
-            counts = confusion_counts(sample.labels, predicted[place], dataset.spec.ids, len(dataset.scored_classes))
+            dense = confusion_counts(sample.labels, predicted[place], dataset.spec.ids, len(dataset.scored_classes))
+            counts = np.stack([*np.nonzero(dense), dense[np.nonzero(dense)]], axis=1).astype(np.int64)
         own = {metric: (of_real[place], of_judged[place]) for metric, (of_real, of_judged) in features.items()}
         seen[index] = _Seen(counts=counts, features=own)
     return seen

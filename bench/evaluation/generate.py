@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ def truncated(images: torch.Tensor) -> NDArray[np.uint8]:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """No TensorFloat-32 inside the block, whatever training allowed: a score does not depend on who computes it."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
 @torch.no_grad()
 def generate_images(
     generator: nn.Module,
@@ -64,7 +76,8 @@ def generate_images(
         if z_dim is not None:
             drawn = np.stack([noise_for(sample.id, noise_seed, z_dim) for sample in samples])
             z = torch.from_numpy(drawn).to(device)
-        return list(truncated(generator(LabelMap(labels, instances, dataset.spec), z)))
+        with exact_float32():
+            return list(truncated(generator(LabelMap(labels, instances, dataset.spec), z)))
     finally:
         generator.train(was_training)
 

@@ -49,6 +49,12 @@ class Protocol:
         """``name@version``, as every table prints it."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def weights_files(self) -> tuple[str, ...]:
+        """Names in the table of weights of all files that its metrics need."""
+        inception = ("inception-fid",) if "FID@tf" in self.metrics else ()
+        return tuple(sorted({self.judge_weights, self.feature_weights, *inception}))
+
     def explained(self) -> list[tuple[str, object, str]]:
         """Rows of (field, value, source)."""
         hidden = ("name", "version", "summary", "sources")
@@ -127,6 +133,20 @@ _PROTOCOLS = {protocol.name: protocol for protocol in (SYNTHETIC, COCO_STUFF)}
 def list_protocols() -> list[Protocol]:
     """The protocols there are, in a fixed order."""
     return list(_PROTOCOLS.values())
+
+
+def protocol_for(dataset: str, name: str | None = None) -> Protocol:
+    """The protocol called ``name``, or the data set's first. Raises ValueError where none judges that data set."""
+    if name is not None:
+        protocol = get_protocol(name)
+        if protocol.dataset != dataset:
+            raise ValueError(f"protocol {protocol.key} judges {protocol.dataset}, not {dataset}")
+        return protocol
+    fitting = [item for item in list_protocols() if item.dataset == dataset]
+    if not fitting:
+        known = ", ".join(f"{item.key} ({item.dataset})" for item in list_protocols())
+        raise ValueError(f"no protocol judges data set {dataset!r} yet; there are: {known}")
+    return fitting[0]
 
 
 def get_protocol(name: str) -> Protocol:

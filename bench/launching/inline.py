@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bench.launching.jobs import evaluate_job, train_job
-from bench.plan import Action, Job
+from bench.claim import ClaimedError
+from bench.launching.evaluation_job import evaluate_job
+from bench.launching.progress import ProgressLine
+from bench.launching.training_job import train_job
+from bench.plan import Action, Job, job_state
 from bench.store import Store
 
 
@@ -40,9 +41,16 @@ def run_inline(actions: Sequence[Action], store: Store, console: Console, *, dev
         if job.kind == "evaluate" and job.run is not None and job.run.run_id in broken_runs:
             console.print(f"{head}: left out, its training failed", highlight=False, markup=False)
             continue
+        now = job_state(store, job).status.state
+        if now in ("done", "running"):
+            console.print(f"{head}: left to the process that has taken it up ({now})", highlight=False, markup=False)
+            continue
         started = time.perf_counter()
         try:
             complete = _execute(job, store, console, head, device)
+        except ClaimedError:
+            console.print(f"{head}: left to the process that has taken it up", highlight=False, markup=False)
+            continue
         except KeyboardInterrupt:
             return Outcome(finished=finished, failed=tuple(failed), interrupted=True)
         except Exception as error:  # a job may fail in any way; its folder holds the traceback, the others go on
@@ -67,44 +75,3 @@ def _execute(job: Job, store: Store, console: Console, head: str, device: str) -
             return True
         assert job.run is not None
         return train_job(job.run, store, device=device, progress=line.update)
-
-
-class ProgressLine:
-    """A live line with bar, text and ETA on a terminal; a printed line every tenth of the way elsewhere."""
-
-    def __init__(self, console: Console, head: str) -> None:
-        self.console, self.head = console, head
-        self._live = console.is_terminal
-        self._printed = 0
-        if self._live:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TaskProgressColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(head, total=None, text="")
-
-    def __enter__(self) -> ProgressLine:
-        if self._live:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._bar.stop()
-
-    def update(self, done: int, of: int, what: str) -> None:
-        """``done`` of ``of`` units are done; ``what`` says at what."""
-        if self._live:
-            self._bar.update(self._task, completed=done, total=of, text=what)
-            return
-        tenth = 10 * done // max(of, 1)
-        if tenth > self._printed:
-            self._printed = tenth
-            self.console.print(f"{self.head}: {100 * done // of} %  {what}", highlight=False, markup=False)
-            sys.stdout.flush()

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from baselines.registry import get_variant
-from bench.data.opening import images_of, open_split
+from bench.data.fitting import fitted
+from bench.data.opening import dataset_ref, images_of, open_split
 from bench.evaluation.evaluator import folder_images
 from bench.evaluation.generate import generate_split
-from bench.evaluation.protocols import Protocol, get_protocol, list_protocols
+from bench.evaluation.protocols import Protocol, protocol_for
 from bench.evaluation.weights import file_sha256, weights_sha256
-from bench.launching.jobs import Progress, evaluate_job, judge_and_store, no_progress
+from bench.launching.evaluation_job import evaluate_job, judge_and_store
+from bench.launching.progress import Progress, no_progress
+from bench.plain import content_hash
 from bench.run_spec import DatasetRef
 from bench.store import Evaluation, EvaluationSpec, Store
 from bench.training.distributed import joined_ranks
 from spade_core.released import load_released_state_dict
-
-
-def protocol_for(dataset: str, name: str | None) -> Protocol:
-    """The protocol called ``name``, or the data set's first. Raises ValueError where it judges other data."""
-    if name is None:
-        fitting = [item for item in list_protocols() if item.dataset == dataset]
-        if not fitting:
-            known = ", ".join(f"{item.key} ({item.dataset})" for item in list_protocols())
-            raise ValueError(f"no protocol judges data set {dataset!r} yet; there are: {known}")
-        return fitting[0]
-    protocol = get_protocol(name)
-    if protocol.dataset != dataset:
-        raise ValueError(f"protocol {protocol.key} judges {protocol.dataset}, not {dataset}")
-    return protocol
-
-
-def _weights_of(protocol: Protocol) -> dict[str, str]:
-    names = {protocol.judge_weights, protocol.feature_weights}
-    if "FID@tf" in protocol.metrics:
-        names.add("inception-fid")
-    return {name: weights_sha256(name) for name in sorted(names)}
 
 
 def judge_run(
@@ -58,7 +42,10 @@ def judge_run(
         raise ValueError(f"--weights is {weights!r}; allowed are raw and ema")
     run = store.find_run(name).spec()
     chosen = protocol_for(run.dataset.name, protocol)
-    count = val_images or run.dataset.val_images
+    data = run.dataset
+    if val_images is not None:
+        data = dataset_ref(data.name, size=data.size, val_images=val_images, root=data.root)
+        data = replace(run.dataset, val_images=data.val_images, val_manifest=data.val_manifest)
     spec = EvaluationSpec(
         subject=run.name,
         run_id=run.run_id,
@@ -66,11 +53,10 @@ def judge_run(
         selection=run.training.selection,
         step=step,
         protocol=chosen.key,
-        dataset=run.dataset,
-        reference=run.dataset.val_manifest,
-        val_images=count,
+        protocol_sha256=content_hash(chosen),
+        dataset=data,
         noise_seed=noise_seed,
-        weights_sha256=_weights_of(chosen),
+        weights_sha256={file: weights_sha256(file) for file in chosen.weights_files},
     )
     return evaluate_job(spec, run, store, device=device, progress=progress)
 
@@ -107,7 +93,7 @@ def judge_checkpoint(
     chosen = protocol_for(ref.name, protocol)
     dataset = open_split(ref, "val")
     count = images_of(ref, dataset)
-    architecture = get_variant(variant)
+    architecture = fitted(get_variant(variant), ref.upsampling)
     if width is not None:
         architecture = architecture.scaled(width=width)
     digest = file_sha256(path)
@@ -152,18 +138,15 @@ def _external_spec(
         subject=subject,
         run_id=digest[:12],
         protocol=protocol.key,
+        protocol_sha256=content_hash(protocol),
         dataset=ref,
-        reference=ref.val_manifest,
-        val_images=ref.val_images,
         noise_seed=noise_seed,
-        weights_sha256=_weights_of(protocol),
+        weights_sha256={file: weights_sha256(file) for file in protocol.weights_files},
     )
 
 
 def _folder_digest(folder: Path) -> str:
     """One digest of the folder's images: of their names and their contents."""
-    import hashlib
-
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.is_file():

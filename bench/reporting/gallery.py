@@ -115,9 +115,7 @@ def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int |
             found = one.evaluation
             if one.run is None or one.seed != wanted or found is None or found.step is None:
                 continue
-            folder = store.run(one.run).generated(
-                found.step, found.spec.weights, images=found.images, noise_seed=found.spec.noise_seed
-            )
+            folder = store.run(one.run).generated(found.step, found.spec)
             items.append(GalleryItem(label=measured.label, folder=folder, subtitle=_subtitle(found)))
     return items
 

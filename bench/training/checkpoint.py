@@ -71,18 +71,29 @@ def resume(folder: Path, *, run_id: str, work: TrainingStep, average: MovingAver
     An unreadable newest one is reported and the one before is taken. Raises ValueError when a checkpoint belongs to
     another run.
     """
-    for step in reversed(checkpoint_steps(folder)):
+    state = _newest_readable(folder) if ranks.first else None
+    step: int = ranks.broadcast(state["step"] if state is not None else 0)
+    if step == 0:
+        return 0
+    if state is None:
+        state = load_checkpoint(checkpoint_path(folder, step))
+    if state["run_id"] != run_id:
         path = checkpoint_path(folder, step)
+        raise ValueError(f"{path}: belongs to run {state['run_id']}, not to {run_id}; it cannot be resumed here")
+    _restore(state, work, average, ranks)
+    return step
+
+
+def _newest_readable(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read; what an interrupted write left behind is deleted."""
+    for leftover in folder.glob(".step_*.part"):
+        leftover.unlink(missing_ok=True)
+    for step in reversed(checkpoint_steps(folder)):
         try:
-            state = load_checkpoint(path)
+            return load_checkpoint(checkpoint_path(folder, step))
         except ValueError as error:
-            warnings.warn(f"{error}; trying the checkpoint before it", stacklevel=2)
-            continue
-        if state["run_id"] != run_id:
-            raise ValueError(f"{path}: belongs to run {state['run_id']}, not to {run_id}; it cannot be resumed here")
-        _restore(state, work, average, ranks)
-        return step
-    return 0
+            warnings.warn(f"{error}; trying the checkpoint before it", stacklevel=3)
+    return None
 
 
 def _restore(state: dict[str, Any], work: TrainingStep, average: MovingAverage | None, ranks: Ranks) -> None:

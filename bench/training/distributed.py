@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -108,11 +108,3 @@ def joined_ranks(device: str = "auto") -> Iterator[Ranks]:
         yield Ranks(rank=rank, world=world, device=chosen)
     finally:
         dist.destroy_process_group()
-
-
-def first_rank_first(ranks: Ranks, work: Callable[[], Any]) -> Any:
-    """``work`` on rank 0, then on the others, so that they find what it cached."""
-    if ranks.first:
-        result = work()
-    ranks.barrier()
-    return result if ranks.first else work()

@@ -18,6 +18,7 @@ from baselines.batch import Batch
 from bench.data.dataset import Dataset, Sample
 from bench.data.transforms import draw_augmentation
 from bench.training.distributed import Ranks
+from spade_core.labels import check_label_ids
 
 _ORDER_STREAM = 0x0DE2
 _NOISE_STREAM = 0x2015E
@@ -67,7 +68,12 @@ class _Stream(TorchDataset[dict[str, Any]]):
         seed = self.settings.seed
         epoch, index = place_of(position, seed, self.images)
         augmentation = draw_augmentation(self.dataset.augmentation_rule, seed, epoch, index)
-        item = as_tensors(self.dataset.load(index, augmentation))
+        sample = self.dataset.load(index, augmentation)
+        item = as_tensors(sample)
+        try:
+            check_label_ids(item["labels"][None], self.dataset.spec)
+        except ValueError as error:
+            raise ValueError(f"{self.dataset.name}/{self.dataset.split}, sample {sample.id}: {error}") from error
         if self.settings.z_dim is not None:
             draw = np.random.default_rng((_NOISE_STREAM, seed, position)).standard_normal((2, self.settings.z_dim))
             item["noise"] = torch.from_numpy(draw.astype(np.float32))
@@ -105,6 +111,7 @@ def to_batch(stacked: dict[str, Tensor], dataset: Dataset, device: torch.device)
         instances=moved.get("instances") if dataset.spec.instance_edges else None,
         images=moved["image"],
         noise=(noise[:, 0], noise[:, 1]) if noise is not None else None,
+        checked=True,
     )
 
 

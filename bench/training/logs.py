@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from baselines.steps import TrainingStep
 from bench.atomic import written_beside
 from bench.store import RunFolder
 from bench.training.distributed import Ranks
@@ -44,11 +45,6 @@ class Meter:
         self._sums, self._steps, self._since = {}, 0, now
         return dict(zip(names, means, strict=True)), seconds
 
-    @property
-    def steps(self) -> int:
-        """Steps counted since the last reading."""
-        return self._steps
-
 
 def check_finite(losses: dict[str, float], *, since: int, step: int) -> None:
     """Raises DivergedError naming the losses and the steps between which they stopped being finite."""
@@ -57,6 +53,22 @@ def check_finite(losses: dict[str, float], *, since: int, step: int) -> None:
         raise DivergedError(
             f"not finite between steps {since + 1} and {step}: {', '.join(bad)}. The last checkpoint is from before. "
             f"Lower the learning rates, train in float32, or look at the pictures in samples/"
+        )
+
+
+def check_finite_weights(work: TrainingStep, step: int) -> None:
+    """Raises DivergedError naming parameters that are not finite: a finite loss can still have had a bad gradient."""
+    bad = [
+        f"{role}.{name}"
+        for role, network in work.networks.named().items()
+        for name, parameter in network.named_parameters()
+        if not torch.isfinite(parameter).all()
+    ]
+    if bad:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        raise DivergedError(
+            f"weights are not finite after step {step}: {', '.join(bad[:3])}{more}. The last checkpoint is from "
+            f"before. Lower the learning rates, or train in float32"
         )
 
 

@@ -20,7 +20,7 @@ from bench.training.checkpoint import checkpoint_steps, prune_checkpoints, resum
 from bench.training.distributed import Ranks
 from bench.training.ema import MovingAverage
 from bench.training.loader import StreamSettings, batches
-from bench.training.logs import Meter, Report, RunLog, check_finite, memory_mib
+from bench.training.logs import Meter, Report, RunLog, check_finite, check_finite_weights, memory_mib
 from bench.training.samples import save_samples
 from spade_core.perceptual import VGG19PerceptualLoss
 
@@ -143,6 +143,7 @@ def train(
 
         # Full state, whole or not at all.
         if saving:
+            check_finite_weights(work, step)
             save_checkpoint(folder.checkpoints, run_id=run.run_id, step=step, work=work, average=average, ranks=ranks)
             if ranks.first:
                 prune_checkpoints(folder.checkpoints, settings.keep_checkpoints, {best[0]} if best else set())
@@ -158,8 +159,8 @@ def train(
 def begin(run: RunSpec, folder: RunFolder, networks: Networks, step: int) -> int:
     """Write the run's specification and provenance; returns the number of this attempt."""
     folder.create(run)
-    folder.error_file.unlink(missing_ok=True)
-    attempt = len(list(folder.path.glob("provenance-*.json"))) + 1
+    folder.forget_errors()
+    attempt = folder.attempts + 1
     counts = {f"{role}_parameters": sum(p.numel() for p in net.parameters()) for role, net in networks.named().items()}
     folder.write_provenance({**provenance(), **counts, "seed": run.seed, "first_step": step}, attempt)
     return attempt

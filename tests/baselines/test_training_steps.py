@@ -161,7 +161,9 @@ def test_accumulated_parts_give_the_gradient_of_their_mean() -> None:
         networks = Networks(generator=generator, discriminator=discriminator, encoder=None)
         recipe = replace(CODE, perceptual_weight=0.0)
         build_step(recipe, networks, None)(given)
-        gradients.append([p.grad.clone() for n in (generator, discriminator) for p in n.parameters() if p.grad is not None])
+        gradients.append(
+            [p.grad.clone() for n in (generator, discriminator) for p in n.parameters() if p.grad is not None]
+        )
     for ours, theirs in zip(*gradients, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-7, atol=1e-10)
 

@@ -78,18 +78,25 @@ def judge_on(world: int, images: ImageSource = noisy, count: int = 21) -> Judgem
 @pytest.mark.parametrize("world", [2, 3, 5])
 def test_any_number_of_ranks_gives_the_same_numbers(world: int) -> None:
     one, several = judge_on(1), judge_on(world)
-    assert replace(several, counts=None, seconds=0.0) == replace(one, counts=None, seconds=0.0)
-    assert one.counts is not None
-    assert np.array_equal(one.counts, several.counts)
+    bare = {"total": None, "per_image": None, "seconds": 0.0}
+    assert replace(several, **bare) == replace(one, **bare)
+    assert one.total is not None
+    assert one.per_image is not None
+    assert np.array_equal(one.total, several.total)
+    assert np.array_equal(one.per_image, several.per_image)
 
 
 def test_the_scores_are_those_of_the_summed_counts() -> None:
     found = judge_on(1)
-    assert found.counts is not None
-    assert found.counts.shape == (21, SCENES.spec.ids, CLASSES)
+    assert found.total is not None
+    assert found.per_image is not None
+    dense = np.zeros((21, SCENES.spec.ids, CLASSES), np.int64)
+    dense[tuple(found.per_image[:, :3].T)] = found.per_image[:, 3]
+    assert np.array_equal(dense.sum(axis=0), found.total)
+    assert np.array_equal(dense.sum(axis=(1, 2)), [SCENES.size[0] * SCENES.size[1]] * 21)
     truth = np.stack([SCENES.load(index).labels for index in range(21)])
     predicted = np.stack([noisy(index)[..., 0].astype(np.int64) * CLASSES // 256 for index in range(21)])
-    scores = segmentation_scores(found.counts.sum(axis=0), SCENES.scored_classes)
+    scores = segmentation_scores(found.total, SCENES.scored_classes)
     assert found.scores["accu@all"].value == pytest.approx(100.0 * (truth == predicted).mean())
     assert found.scores["mIoU"].value == scores.mean_iou
     assert found.class_pixels == {name: int((truth == label).sum()) for label, name in enumerate(SCENES.class_names)}
@@ -123,7 +130,7 @@ def test_without_a_judge_every_other_score_is_still_there(monkeypatch: pytest.Mo
     missing = "weights file deeplabv2_resnet101_msc-cocostuff164k-100000.pth is missing"
     assert (found.scores["mIoU"].reason, found.scores["accu@all"].reason) == (missing, missing)
     assert found.scores["FD@synthetic-judge"].value is not None
-    assert (found.counts, found.class_iou, found.class_pixels) == (None, {}, {})
+    assert (found.total, found.per_image, found.class_iou, found.class_pixels) == (None, None, {}, {})
 
 
 def test_a_metric_that_nobody_computes_is_an_error() -> None:

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-import bench.launching.jobs as jobs
+import bench.launching.training_job as jobs
 from baselines.registry import get_variant
+from bench.claim import claimed
 from bench.launching.inline import Outcome, run_inline
 from bench.plan import Verb, plan_study
 from bench.run_spec import RunSpec
@@ -30,8 +31,7 @@ def tiny_study(**training: int) -> Study:
     for label, name in NAMES.items():
         run = tiny_run(name, side_px=64, steps=2, save_every_steps=1, **training)
         variant = replace(get_variant(name), generator=run.generator)
-        rows.append(Row(label=label, variant=variant, recipe=run.recipe, training=run.training))
-    run = tiny_run(side_px=64)
+        rows.append(Row(label=label, variant=variant, recipe=run.recipe))
     dataset = StudyDataset(ref=run.dataset, training=run.training, protocol="synthetic")
     return Study(name="tiny", title="Tiny", question="?", rows=tuple(rows), datasets=(dataset,), seeds=(0, 1))
 
@@ -58,14 +58,16 @@ def test_a_study_runs_to_its_end_and_is_never_repeated(tmp_path: Path) -> None:
         assert value is not None
         assert 0 <= value <= 100
         counts = np.load(store.confusion_file(found.eval_id))
-        assert counts["per_image"].sum() == 4 * 64 * 64
-        assert np.array_equal(counts["per_image"].sum(axis=0), counts["total"])
+        image, truth, predicted, pixels = counts["per_image"].T
+        assert np.array_equal(np.bincount(image, pixels), [64 * 64] * 4)
+        summed = np.zeros_like(counts["total"])
+        np.add.at(summed, (truth, predicted), pixels)
+        assert np.array_equal(summed, counts["total"])
     for _, _, _, run in study.cells():
         folder = store.run(run)
         assert folder.spec() == run
         assert folder.provenance()["generator_parameters"] > 0
-        generated = folder.generated(2, "raw", images=4, noise_seed=0)
-        assert len(list(generated.glob("*.png"))) == 4
+        assert len(list(folder.generated(2, evaluations[run.name].spec).glob("*.png"))) == 4
         assert list(folder.samples.glob("*.png"))
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
@@ -123,11 +125,36 @@ def test_an_interrupted_run_resumes_at_its_checkpoint(tmp_path: Path, monkeypatc
     assert steps == [1, 2]
 
 
+def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
+    study, store = tiny_study(), Store(tmp_path)
+    run = next(iter(study.cells()))[3]
+    folder = store.run(run)
+    actions = plan_study(study, store)[1:2]
+    printed = io.StringIO()
+    with claimed(folder.path):
+        outcome = run_inline(actions, store, Console(file=printed, width=200), device="cpu")
+    assert (outcome.finished, outcome.failed) == (0, ())
+    assert "left to the process that has taken it up" in printed.getvalue()
+    assert not folder.exists()
+    assert run_inline(actions, store, Console(file=printed, width=200), device="cpu").finished == 1
+
+
+def test_the_store_keeps_the_study_for_a_copy(tmp_path: Path) -> None:
+    study, store = tiny_study(), Store(tmp_path)
+    store.write_study(study)
+    kept = store.study_json("tiny")
+    assert kept is not None
+    again = Study.from_json(kept, "tiny.json")
+    assert again == study
+    assert [run.run_id for *_, run in again.cells()] == [run.run_id for *_, run in study.cells()]
+
+
 def test_a_damaged_generated_image_is_named_before_any_judging(tmp_path: Path) -> None:
     study, store = tiny_study(), Store(tmp_path)
     execute(study, store)
     run = next(iter(study.cells()))[3]
-    images = sorted(store.run(run).generated(2, "raw", images=4, noise_seed=0).glob("*.png"))
+    spec = next(found.spec for found in store.evaluations() if found.spec.subject == run.name)
+    images = sorted(store.run(run).generated(2, spec).glob("*.png"))
     images[0].write_bytes(b"not a picture")
     Image.new("RGB", (8, 8)).save(images[1])
     (images[0].parent / "stranger.png").write_bytes(images[2].read_bytes())
@@ -137,8 +164,12 @@ def test_a_damaged_generated_image_is_named_before_any_judging(tmp_path: Path) -
     outcome, _ = execute(study, store)
     assert len(outcome.failed) == 1
     text = (store.evaluation_folder(evaluate.evaluation.eval_id) / "error.txt").read_text()
-    for expected in ("3 problem(s)", f"{images[0].name}: cannot be read", f"{images[1].name}: 8x8 px, expected 64x64",
-                     "stranger.png: no sample of that name"):
+    for expected in (
+        "3 problem(s)",
+        f"{images[0].name}: cannot be read",
+        f"{images[1].name}: 8x8 px, expected 64x64",
+        "stranger.png: no sample of that name",
+    ):
         assert expected in text
 
 

@@ -165,7 +165,8 @@ def test_gallery_columns_are_the_judged_rows_with_their_score(partial: FakeStore
         ("decoder w/ Concat", "mIoU 40.0"),
     ]
     run = partial.run_spec("SPADE decoder")
-    assert items[0].folder == partial.store.run(run).generated(300, "raw", "200-noise0")
+    spec = next(found.spec for found in partial.store.evaluations() if found.spec.subject == run.name)
+    assert items[0].folder == partial.store.run(run).generated(300, spec)
 
 
 def test_study_gallery_opens_the_data_and_names_the_rule(partial: FakeStore, tmp_path: Path) -> None:

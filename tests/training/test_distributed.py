@@ -194,7 +194,7 @@ def test_the_whole_trainer_on_two_ranks_equals_one_process(name: str, folder: Pa
 
 def job_on_rank(rank: int, port: int, run: RunSpec, root: Path) -> None:
     """What a process started by torchrun does."""
-    from bench.launching.jobs import train_job
+    from bench.launching.training_job import train_job
 
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}

@@ -92,7 +92,7 @@ def test_asked_to_stop_it_saves_at_the_step_boundary_and_goes_on(tmp_path: Path)
 
 
 def train_job_slowly(run: RunSpec, root: Path) -> None:
-    from bench.launching.jobs import train_job
+    from bench.launching.training_job import train_job
 
     torch.set_num_threads(1)
     finished = train_job(run, Store(root), device="cpu", progress=lambda done, of, what: time.sleep(0.2))
