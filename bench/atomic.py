@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: $SPADE_BENCH_CACHE, else ~/.cache/spade-bench."""
+    return Path(os.environ.get("SPADE_BENCH_CACHE") or "~/.cache/spade-bench").expanduser()
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of ``path``; renamed to ``path`` when the block ends without an error."""

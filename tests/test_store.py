@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.atomic import read_json, write_json, written_beside
+from bench.evaluation import weights
 from bench.plain import to_plain
 from bench.run_spec import RunSpec
 from bench.store import HEARTBEAT_LOST_S, Evaluation, EvaluationSpec, RunFolder, RunStatus, Score, Store
@@ -189,3 +191,19 @@ def test_an_empty_error_file_is_a_failure_still(store: Store) -> None:
     store.write_evaluation_error("abc", "")
     assert store.evaluation_error("abc") == "no word of why"
     assert store.evaluation_error("unknown") == ""
+
+
+def test_the_digest_of_a_large_file_is_kept_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(weights, "_LARGE_BYTES", 4)
+    path = tmp_path / "large.pth"
+    path.write_bytes(b"first content")
+    expected = hashlib.sha256(b"first content").hexdigest()
+    assert weights.file_sha256(path) == expected
+    (kept,) = (tmp_path / "cache" / "digests").iterdir()
+    kept.write_text("from the cache\n")
+    assert weights.file_sha256(path) == "from the cache"
+    path.write_bytes(b"second content")
+    assert weights.file_sha256(path) == hashlib.sha256(b"second content").hexdigest()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bench.atomic import write_json
+from bench.atomic import cache_folder, write_json
 from bench.data.dataset import DatasetError
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _content_hash(entries: list[Entry], settings: list[Any]) -> str:
 
 def _record_path(folders: PairedFolders, manifest_dir: Path | None) -> Path:
     if manifest_dir is None:
-        manifest_dir = Path(os.environ.get("SPADE_BENCH_CACHE") or "~/.cache/spade-bench").expanduser() / "manifests"
+        manifest_dir = cache_folder() / "manifests"
     places = [str(p.absolute()) for p in (folders.images, folders.labels, folders.instances) if p is not None]
     tag = hashlib.sha256("\n".join(places).encode()).hexdigest()[:12]
     return manifest_dir / f"{folders.name}-{folders.split}-{tag}.json"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bench.atomic import cache_folder, written_beside
+
+_LARGE_BYTES = 16 * 2**20
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -130,9 +133,21 @@ def require_weights(name: str) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file in hexadecimal digits, remembered while its size and time stay."""
+    """sha256 of a file in hexadecimal digits.
+
+    That of a large file is kept in the cache folder until its size or time changes, so that `plan` stays quick.
+    """
     stat = path.stat()
-    return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    if stat.st_size < _LARGE_BYTES:
+        return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    identity = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
+    kept = cache_folder() / "digests" / identity
+    if kept.is_file():
+        return kept.read_text(encoding="utf-8").strip()
+    digest = _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    with written_beside(kept) as temporary:
+        temporary.write_text(digest + "\n", encoding="utf-8")
+    return digest
 
 
 @lru_cache(maxsize=64)
