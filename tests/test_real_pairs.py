@@ -15,7 +15,6 @@ SAMPLES = Path(os.environ.get("SPADE_BENCH_DATA", ROOT.parent / "shared" / "data
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no COCO-Stuff sample pairs at {SAMPLES} (set SPADE_BENCH_DATA)")
-@pytest.mark.slow
 def test_the_coco_trial_trains_generates_and_reports(tmp_path: Path) -> None:
     command = [sys.executable, "run_study.py", "run", "coco_trial", "--data", f"coco_stuff={SAMPLES}"]
     command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out"), "--device", "cpu"]
