@@ -15,11 +15,12 @@ _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ title }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1280px; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 2px solid; border-bottom: 2px solid }
-th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap }
+th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap; font-size: .9rem }
+th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left }
 thead tr:last-child th { border-bottom: 1px solid } th.group { border-bottom: 1px solid #999; text-align: center }
 tr.real td { border-top: 1px solid; font-style: italic }
