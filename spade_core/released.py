@@ -125,16 +125,25 @@ def _missing_v(layer: SpectralNormConvolution, orig: Tensor, u: Tensor, weight: 
 
 def _check(module: nn.Module, known: ReleasedFormat, given: Mapping[str, Tensor]) -> None:
     shapes = {known.keys[own]: tuple(value.shape) for own, value in module.state_dict().items()}
-    problems = [f"missing: {key} {shape}" for key, shape in shapes.items() if key not in given]
-    problems += [f"unexpected: {key}" for key in given if key not in shapes and key not in known.unused]
-    problems += [
-        f"shape: {key} is {tuple(given[key].shape)}, expected {shape}"
-        for key, shape in shapes.items()
-        if key in given and tuple(given[key].shape) != shape
-    ]
+    kinds = (
+        [f"missing: {key} {shape}" for key, shape in shapes.items() if key not in given],
+        [f"unexpected: {key}" for key in given if key not in shapes and key not in known.unused],
+        [
+            f"shape: {key} is {tuple(given[key].shape)}, expected {shape}"
+            for key, shape in shapes.items()
+            if key in given and tuple(given[key].shape) != shape
+        ],
+    )
+    problems = [line for kind in kinds for line in _shortened(kind)]
     if problems:
         raise ReleasedStateDictError(
-            f"this state dict does not fit {type(module).__name__} (read as {known.name}); {len(problems)} problems, "
-            "check that the settings (width, classes, upsampling, norm) are those of the file:\n  "
+            f"this state dict does not fit {type(module).__name__} (read as {known.name}); "
+            f"{sum(map(len, kinds))} problems, check that the settings (width, classes, upsampling, norm) are those of the file:\n  "
             + "\n  ".join(problems)
         )
+
+
+def _shortened(lines: Sequence[str], most: int = 12) -> list[str]:
+    """The first lines of one kind, and how many more there are."""
+    more = len(lines) - most
+    return [*lines[:most], *([f"... and {more} more {lines[0].partition(':')[0]}"] if more > 0 else [])]

@@ -35,6 +35,8 @@ class WeightsFile:
     """None where it is not known to us; then it is recorded in every evaluation that uses the file."""
     sha256_prefix: str | None = None
     """The leading digits that the file's own name carries."""
+    alternative: str = ""
+    """What can be done without the file."""
     shipped: bool = False
     """Whether it is part of this project."""
 
@@ -54,6 +56,7 @@ WEIGHTS = (
         purpose="perceptual loss of the recipes code, paper and pix2pixhd",
         licence="BSD-3-Clause (torchvision)",
         address="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        alternative="train without it: --switch no-perceptual",
         sha256_prefix="dcbb9e9d",
     ),
     WeightsFile(
@@ -121,6 +124,7 @@ def require_weights(name: str) -> Path:
         raise MissingWeightsError(
             f"{missing_reason(name)} ({entry.purpose}; {entry.licence})\n"
             f"get it from {entry.address}\nand put it into one of\n  {folders}"
+            + (f"\nor {entry.alternative}" if entry.alternative else "")
         )
     digest = file_sha256(path)
     expected = entry.sha256 or entry.sha256_prefix or ""
