@@ -139,8 +139,7 @@ def _check(module: nn.Module, known: ReleasedFormat, given: Mapping[str, Tensor]
         raise ReleasedStateDictError(
             f"this state dict does not fit {type(module).__name__} (read as {known.name}); "
             f"{sum(map(len, kinds))} problems, check that the settings (width, classes, upsampling, norm) are those "
-            "of the file:\n  "
-            + "\n  ".join(problems)
+            "of the file:\n  " + "\n  ".join(problems)
         )
 
 
