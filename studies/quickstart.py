@@ -1,4 +1,21 @@
-"""Quickstart: Table 3 in miniature, on the embedded synthetic world, in minutes on a laptop."""
+"""Quickstart: Table 3 in miniature, on the embedded synthetic world, in minutes on a laptop.
+
+What it reproduces: the question of Table 3 in six of its rows, two architectures each with SPADE, with Concat and with
+neither. Not its numbers: width 8 instead of 64, 64 px, 250 steps (see ``scale_note``).
+
+Command: make quickstart, or ./run_study.py run quickstart [--seeds 0,1,2]
+Cost, measured: 7 min 1 s for one seed on 2 cores of an AMD EPYC without a GPU, report included; 39 s (pix2pixHD) to 98 s
+(pix2pixHD++ w/ SPADE) of training for a row and 4 to 5 s for its judging.
+Measured, 3 seeds, mean and half of the 95 % interval (results/quickstart-3-seeds), mIoU in percent:
+
+    decoder w/ SPADE        40.3 +- 5.6        pix2pixHD++ w/ Concat   15.0 +- 3.0
+    decoder w/ Concat       40.5 +- 3.8        pix2pixHD++             15.0 +- 9.4
+    pix2pixHD++ w/ SPADE    25.0 +- 5.6        pix2pixHD               13.4 +- 1.0
+    real images             87.8
+
+So at this scale the decoder is far ahead of the encoder-decoder, SPADE lifts the encoder-decoder and Concat does not,
+and between SPADE and Concat in the decoder, and between pix2pixHD++ and pix2pixHD, nothing can be told apart.
+"""
 
 from __future__ import annotations
 
