@@ -4,8 +4,8 @@ What it reproduces: the question of Table 3 in six of its rows, two architecture
 neither. Not its numbers: width 8 instead of 64, 64 px, 250 steps (see ``scale_note``).
 
 Command: make quickstart, or ./run_study.py run quickstart [--seeds 0,1,2]
-Cost, measured: 7 min 1 s for one seed on 2 cores of an AMD EPYC without a GPU, report included; 39 s (pix2pixHD) to 98 s
-(pix2pixHD++ w/ SPADE) of training for a row and 4 to 5 s for its judging.
+Cost, measured: 7 min 1 s for one seed on 2 cores of an AMD EPYC without a GPU, report included; a row trains for 39 s
+(pix2pixHD) to 98 s (pix2pixHD++ w/ SPADE) and is judged in 4 to 5 s.
 Measured, 3 seeds, mean and half of the 95 % interval (results/quickstart-3-seeds), mIoU in percent:
 
     decoder w/ SPADE        40.3 +- 5.6        pix2pixHD++ w/ Concat   15.0 +- 3.0
