@@ -78,7 +78,7 @@ def test_every_verb_explains_itself(verb: str, inside: Inside) -> None:
         ("variants", {"name", "summary", "table_rows", "paper_params_m", "recipes", "provenance"}, "spade-decoder"),
         ("datasets", {"name", "title", "size", "label_ids", "channels", "files"}, "coco_stuff"),
         ("protocols", {"name", "dataset", "judge", "metrics", "summary"}, "synthetic@1"),
-        ("studies", {"name", "question"}, "quickstart"),
+        ("studies", {"name", "summary"}, "quickstart"),
         ("weights", {"name", "file", "purpose", "found", "licence", "address"}, "inception-fid"),
     ],
 )

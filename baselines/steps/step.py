@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Networks:
         return {role: network for role, network in roles.items() if network is not None}
 
 
-class TrainingStep:
+class TrainingStep(ABC):
     """One update of every network from one global batch. A recipe's step says how, in ``__call__``."""
 
     def __init__(self, recipe: Recipe, networks: Networks, perceptual: nn.Module | None) -> None:
@@ -68,12 +69,12 @@ class TrainingStep:
                 least_squares_generator_loss,
             )
 
+    @abstractmethod
     def __call__(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
         """Update every network once; ``parts`` are this rank's share of the global batch, split by accumulation.
 
         Returns the weighted losses by name, detached, averaged over the parts.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say how it updates its networks")
 
     def distribute(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Run the passes that need gradients through ``wrap(network)``, such as DistributedDataParallel."""

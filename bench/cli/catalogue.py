@@ -100,7 +100,7 @@ def _protocols() -> list[dict[str, Any]]:
 def _studies() -> list[dict[str, Any]]:
     from bench.study import list_studies
 
-    return [{"name": name, "question": text} for name, text in list_studies()]
+    return [{"name": name, "summary": text} for name, text in list_studies()]
 
 
 def _weights() -> list[dict[str, Any]]:
