@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,7 @@ def draw_gallery(
     draw.text((_MARGIN, top + below - _SMALL_PX - 2), footer, fill=SOFT, font=_font(_SMALL_PX - 2))
     path = out if out.suffix == ".png" else out / "gallery.png"
     with written_beside(path) as temporary:
-        sheet.save(temporary, format="PNG")
+        sheet.save(temporary, format="PNG", compress_level=1)  # a fifth larger, several times faster
     return path
 
 
@@ -224,6 +225,7 @@ def _draw_placeholder(sheet: Image.Image, corner: tuple[int, int], tile: tuple[i
     draw.text(centre, "not generated", fill=SOFT, font=_font(_SMALL_PX), anchor="mm")
 
 
+@cache
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     import matplotlib  # for the font files that come with it
 
