@@ -33,22 +33,27 @@ def run_inline(actions: Sequence[Action], store: Store, console: Console, *, dev
     """
     todo = [action for action in actions if action.runs]
     failed: list[tuple[Job, str]] = []
-    broken_runs: set[str] = set()
+    unfinished: dict[str | None, str] = {}  # run_id of a training that did not come to its end: why
     finished = 0
     for number, action in enumerate(todo, start=1):
         job = action.job
         head = f"[{number}/{len(todo)}] {job.title}"
-        if job.kind == "evaluate" and job.run is not None and job.run.run_id in broken_runs:
-            console.print(f"{head}: left out, its training failed", highlight=False, markup=False)
+        run_id = job.run.run_id if job.run is not None else None
+        if job.kind == "evaluate" and run_id in unfinished:
+            console.print(f"{head}: left out, its training {unfinished[run_id]}", highlight=False, markup=False)
             continue
         now = job_state(store, job).status.state
         if now in ("done", "running"):
+            if now == "running" and job.kind == "train":
+                unfinished[run_id] = "is not finished"
             console.print(f"{head}: left to the process that has taken it up ({now})", highlight=False, markup=False)
             continue
         started = time.perf_counter()
         try:
             complete = _execute(job, store, console, head, device)
         except ClaimedError:
+            if job.kind == "train":
+                unfinished[run_id] = "is not finished"
             console.print(f"{head}: left to the process that has taken it up", highlight=False, markup=False)
             continue
         except KeyboardInterrupt:
@@ -56,8 +61,8 @@ def run_inline(actions: Sequence[Action], store: Store, console: Console, *, dev
         except Exception as error:  # a job may fail in any way; its folder holds the traceback, the others go on
             why = (str(error).strip().splitlines() or [type(error).__name__])[0]
             failed.append((job, why))
-            if job.run is not None:
-                broken_runs.add(job.run.run_id)
+            if job.kind == "train":
+                unfinished[run_id] = "failed"
             console.print(f"{head}: FAILED: {why}", style="red", highlight=False, markup=False)
             continue
         if not complete:

@@ -129,14 +129,15 @@ def test_two_processes_never_work_in_one_folder(tmp_path: Path) -> None:
     study, store = tiny_study(), Store(tmp_path)
     run = next(iter(study.cells()))[3]
     folder = store.run(run)
-    actions = plan_study(study, store)[1:2]
+    actions = plan_study(study, store)[1:3]  # the training of a run, and its evaluation
     printed = io.StringIO()
     with claimed(folder.path):
         outcome = run_inline(actions, store, Console(file=printed, width=200), device="cpu")
     assert (outcome.finished, outcome.failed) == (0, ())
     assert "left to the process that has taken it up" in printed.getvalue()
+    assert "left out, its training is not finished" in printed.getvalue()
     assert not folder.exists()
-    assert run_inline(actions, store, Console(file=printed, width=200), device="cpu").finished == 1
+    assert run_inline(actions, store, Console(file=printed, width=200), device="cpu").finished == 2
 
 
 def test_the_store_keeps_the_study_for_a_copy(tmp_path: Path) -> None:
