@@ -165,7 +165,8 @@ def _show_variant(name: str) -> None:
 
 
 def _show_protocol(name: str) -> None:
-    from bench.evaluation.protocols import METRICS, get_protocol
+    from bench.evaluation.metric_table import METRICS
+    from bench.evaluation.protocols import get_protocol
 
     protocol = get_protocol(name)
     print(f"{protocol.key}: {protocol.summary}\n")
@@ -175,9 +176,9 @@ def _show_protocol(name: str) -> None:
         [
             {
                 "metric": metric,
-                "unit": METRICS[metric][0],
-                "better": "higher" if METRICS[metric][1] else "lower",
-                "meaning": METRICS[metric][2],
+                "unit": METRICS[metric].unit,
+                "better": "higher" if METRICS[metric].higher_better else "lower",
+                "meaning": METRICS[metric].meaning,
             }
             for metric in protocol.metrics
         ]

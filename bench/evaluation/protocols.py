@@ -62,15 +62,6 @@ class Protocol:
         return [(name, getattr(self, name), self.sources.get(name, "")) for name in shown]
 
 
-METRICS: Mapping[str, tuple[str, bool, str]] = {
-    # name: (unit, higher is better, meaning)
-    "mIoU": ("%", True, "mean intersection over union of the judge's labels with the ground truth"),
-    "accu@all": ("%", True, "pixel accuracy; unlabelled pixels count as errors"),
-    "accu@labelled": ("%", True, "pixel accuracy over labelled pixels only"),
-    "FD@synthetic-judge": ("", False, "Frechet distance on the synthetic judge's features; not an FID"),
-    "FID@tf": ("", False, "Frechet Inception distance, pytorch-fid's TensorFlow weights of 2015-12-05"),
-}
-
 SYNTHETIC = Protocol(
     name="synthetic",
     version=1,

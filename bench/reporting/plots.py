@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.evaluation.protocols import METRICS
+from bench.evaluation.metric_table import METRICS
 from bench.reporting.cells import Cell, Table
 from bench.reporting.labels import place_labels
 from bench.reporting.style import INK, Drawn, Kind, mark, save, settle, styled
@@ -94,7 +94,7 @@ def _value(cell: Cell) -> float:
 
 
 def _draw_panel(panel: Any, table: Table, points: Sequence[_Point], metric: str) -> None:
-    unit, higher, _ = METRICS[metric]
+    unit, higher = METRICS[metric].unit, METRICS[metric].higher_better
     for point in points:
         look, value = mark(point.index), _value(point.cell)
         panel.errorbar(
@@ -150,7 +150,7 @@ def _limits(panel: Any, points: Sequence[_Point], real: float | None) -> None:
 
 
 def _caption(tables: Sequence[Table], metric: str) -> str:
-    _, _, meaning = METRICS[metric]
+    meaning = METRICS[metric].meaning
     cells = [cell for table in tables for row in table.rows if not row.real for cell in row.cells if cell.n_seeds]
     seeds = sorted({cell.n_seeds for cell in cells})
     counted = "/".join(str(count) for count in seeds)

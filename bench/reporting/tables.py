@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from bench.evaluation.protocols import METRICS, Protocol, get_protocol
+from bench.evaluation.metric_table import METRICS, Metric
+from bench.evaluation.protocols import Protocol, get_protocol
 from bench.reporting.cells import BLANK, Cell, CellState, Column, Table, TableRow
 from bench.reporting.collect import Collector, Measured, MeasuredRow
 from bench.reporting.notes import table_notes
@@ -59,17 +60,17 @@ def study_table(study: Study, dataset: StudyDataset, measured: Sequence[Measured
 def _columns(study: Study, dataset: StudyDataset, protocol: Protocol, measured: Sequence[MeasuredRow]) -> list[Column]:
     columns = [Column(key=PARAMETERS, heading="#param", kind="parameters", meaning="parameters of our generator")]
     for name in protocol.metrics:
-        unit, higher, meaning = METRICS[name]
+        metric = METRICS[name]
         columns.append(
             Column(
                 key=name,
-                heading=f"{name} {'↑' if higher else '↓'}",
+                heading=f"{name} {_scale(metric)}{'↑' if metric.higher_better else '↓'}",
                 kind="metric",
                 metric=name,
-                unit=unit,
-                decimals=1 if unit == "%" else _distance_decimals(name, measured),
-                higher_is_better=higher,
-                meaning=meaning,
+                unit=metric.unit,
+                decimals=_decimals(metric, measured),
+                higher_is_better=metric.higher_better,
+                meaning=metric.meaning,
             )
         )
     columns.append(Column(key=IMAGES, heading="N", kind="images", decimals=0, meaning="validation images judged"))
@@ -78,13 +79,22 @@ def _columns(study: Study, dataset: StudyDataset, protocol: Protocol, measured: 
     return columns
 
 
-def _distance_decimals(metric: str, measured: Sequence[MeasuredRow]) -> int:
-    """Two decimals for distances around 1, none that say nothing for those in the hundreds."""
+def _scale(metric: Metric) -> str:
+    """What the printed values were multiplied by; per cents need no word."""
+    return f"{metric.unit} " if metric.unit not in ("", "%") else ""
+
+
+def _decimals(metric: Metric, measured: Sequence[MeasuredRow]) -> int:
+    """One decimal of per cents, two for distances around 1, none that say nothing for those in the hundreds."""
+    if metric.decimals is not None or metric.unit == "%":
+        return metric.decimals if metric.decimals is not None else 1
     values = [
         score.value
         for item in measured
         for evaluation in item.evaluations
-        if item.row is not None and (score := evaluation.scores.get(metric)) is not None and score.value is not None
+        if item.row is not None
+        and (score := evaluation.scores.get(metric.name)) is not None
+        and score.value is not None
     ]
     return 2 if not values or max(values) < 100 else 1
 

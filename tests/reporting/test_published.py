@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.evaluation.protocols import METRICS
+from bench.evaluation.metric_table import METRICS
 from bench.reporting.published import (
     COUNTERPARTS,
     PUBLISHED_CSV,
