@@ -107,6 +107,15 @@ class Dataset(Protocol):
     def load(self, index: int, augmentation: Augmentation | None = None) -> Sample:
         """The sample at ``size``; the same arguments give the same arrays, in any order and any process."""
 
+    def truth(self, index: int) -> NDArray[np.integer]:
+        """(H0, W0) label ids of the sample at the label map's own size, in the id space of ``load().labels``."""
+
+    def native_size(self, index: int) -> tuple[int, int]:
+        """(height, width) in pixels of the sample's files as they are; answers without opening them."""
+
+    def original(self, index: int) -> NDArray[np.uint8]:
+        """(H0, W0, 3) RGB, 0 to 255: the photograph itself, not resized."""
+
 
 def check_size(size: tuple[int, int], multiple: int = 8) -> tuple[int, int]:
     """Return the size (height, width) if both are positive multiples of ``multiple``; ValueError otherwise."""

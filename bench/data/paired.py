@@ -1,4 +1,4 @@
-"""Data sets of files: a folder of images, one of label maps, and perhaps one of instance maps, paired by name."""
+"""Data sets of files: images, label maps and perhaps instance maps, wherever a layout finds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.dataset import Augmentation, AugmentationRule, DatasetError, Sample, check_index, check_size
-from bench.data.manifest import Manifest, Progress, build_manifest
+from bench.data.files import Layout
+from bench.data.manifest import Entry, Manifest, Progress, build_manifest
 from bench.data.transforms import prepare_ids, prepare_image
 from spade_core.label_spec import LabelSpec
 
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairedFolders:
+class SplitFiles:
     """Where the files of one split are and what their values mean."""
 
     name: str
     split: str
-    images: Path
-    labels: Path
-    instances: Path | None = None
+    root: Path
+    layout: Layout
+    """Finds the pairs under ``root``."""
+    has_instances: bool = False
+    official_pairs: int | None = None
+    """Pairs in the split as published; None where nobody published one."""
     classes: int
     """Classes; label files hold 0 to ``classes - 1``, and one id more with ``dont_care_in_range``."""
     dont_care_value: int | None = None
@@ -67,7 +71,7 @@ class PairedFolders:
     @property
     def spec(self) -> LabelSpec:
         dont_care = self.dont_care_value is not None or self.dont_care_in_range
-        return LabelSpec(classes=self.classes, dont_care=dont_care, instance_edges=self.instances is not None)
+        return LabelSpec(classes=self.classes, dont_care=dont_care, instance_edges=self.has_instances)
 
     @property
     def values(self) -> int:
@@ -79,46 +83,46 @@ class PairedFolders:
 class PairedDataset:
     """A split read from files (implements ``Dataset``); made by ``open_paired``."""
 
-    folders: PairedFolders
+    files: SplitFiles
     manifest: Manifest
 
     @property
     def name(self) -> str:
-        return self.folders.name
+        return self.files.name
 
     @property
     def split(self) -> str:
-        return self.folders.split
+        return self.files.split
 
     @property
     def spec(self) -> LabelSpec:
-        return self.folders.spec
+        return self.files.spec
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.folders.size
+        return self.files.size
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        return self.folders.class_names
+        return self.files.class_names
 
     @property
     def palette(self) -> NDArray[np.uint8]:
-        return np.array(self.folders.palette, np.uint8)
+        return np.array(self.files.palette, np.uint8)
 
     @property
     def ignore_ids(self) -> tuple[int, ...]:
-        return self.folders.ignore_ids
+        return self.files.ignore_ids
 
     @property
     def scored_classes(self) -> tuple[int, ...]:
-        if self.folders.scored_classes is not None:
-            return self.folders.scored_classes
+        if self.files.scored_classes is not None:
+            return self.files.scored_classes
         return tuple(i for i in range(self.spec.ids) if i not in self.ignore_ids)
 
     @property
     def augmentation_rule(self) -> AugmentationRule:
-        return self.folders.augmentation_rule
+        return self.files.augmentation_rule
 
     @property
     def manifest_hash(self) -> str:
@@ -128,26 +132,39 @@ class PairedDataset:
         return len(self.manifest.entries)
 
     def sample_id(self, index: int) -> str:
-        return self.manifest.entries[check_index(index, len(self), f"{self.name}/{self.split}")].stem
+        return self._entry(index).stem
 
     def load(self, index: int, augmentation: Augmentation | None = None) -> Sample:
-        stem = self.sample_id(index)
-        entry = self.manifest.entries[index]
-        with Image.open(self.folders.images / entry.image) as picture:
+        entry = self._entry(index)
+        with Image.open(self.files.root / entry.image) as picture:
             image = prepare_image(picture, self.size, augmentation)
-        labels = self._labels(read_ids(self.folders.labels / entry.label))
         instances = None
-        if self.folders.instances is not None and entry.instance is not None:
-            ids = read_ids(self.folders.instances / entry.instance).astype(np.int32)
+        if self.files.has_instances and entry.instance is not None:
+            ids = read_ids(self.files.root / entry.instance).astype(np.int32)
             instances = prepare_ids(ids, self.size, augmentation)
-        return Sample(id=stem, labels=prepare_ids(labels, self.size, augmentation), instances=instances, image=image)
+        labels = prepare_ids(self.truth(index), self.size, augmentation)
+        return Sample(id=entry.stem, labels=labels, instances=instances, image=image)
+
+    def truth(self, index: int) -> NDArray[np.integer]:
+        return self._labels(read_ids(self.files.root / self._entry(index).label))
+
+    def native_size(self, index: int) -> tuple[int, int]:
+        entry = self._entry(index)
+        return entry.height, entry.width
+
+    def original(self, index: int) -> NDArray[np.uint8]:
+        with Image.open(self.files.root / self._entry(index).image) as picture:
+            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
+
+    def _entry(self, index: int) -> Entry:
+        return self.manifest.entries[check_index(index, len(self), f"{self.name}/{self.split}")]
 
     def _labels(self, values: NDArray[np.integer]) -> NDArray[np.integer]:
         """Values of a label file as label ids, in the smallest dtype that holds them all."""
         dtype = np.uint8 if self.spec.ids <= 256 else np.uint16
-        if self.folders.dont_care_value is None:
+        if self.files.dont_care_value is None:
             return values.astype(dtype)
-        return np.where(values == self.folders.dont_care_value, self.folders.classes, values).astype(dtype)
+        return np.where(values == self.files.dont_care_value, self.files.classes, values).astype(dtype)
 
 
 def read_ids(path: Path) -> NDArray[np.integer]:
@@ -158,23 +175,24 @@ def read_ids(path: Path) -> NDArray[np.integer]:
 
 
 def open_paired(
-    folders: PairedFolders, *, manifest_dir: Path | None = None, progress: Progress | None = None
+    files: SplitFiles, *, manifest_dir: Path | None = None, progress: Progress | None = None
 ) -> PairedDataset:
     """Check the files (see ``build_manifest``) and return the split. Raises DatasetError listing every problem."""
-    manifest = build_manifest(folders, manifest_dir=manifest_dir, progress=progress)
-    return PairedDataset(folders=folders, manifest=manifest)
+    manifest = build_manifest(files, manifest_dir=manifest_dir, progress=progress)
+    return PairedDataset(files=files, manifest=manifest)
 
 
-def released_layout(entry: DatasetEntry, root: Path, split: str, size: tuple[int, int]) -> PairedFolders:
-    """The folders of the released code: {split}_img, {split}_label and, where the data set has them, {split}_inst."""
+def split_files(entry: DatasetEntry, layout: Layout, root: Path, split: str, size: tuple[int, int]) -> SplitFiles:
+    """The files of ``entry`` under ``root`` in ``layout``, at ``size`` (height, width)."""
     from bench.data.registry import class_names, palette
 
-    return PairedFolders(
+    return SplitFiles(
         name=entry.name,
         split=split,
-        images=root / f"{split}_img",
-        labels=root / f"{split}_label",
-        instances=root / f"{split}_inst" if entry.has_instances else None,
+        root=root,
+        layout=layout,
+        has_instances=entry.has_instances,
+        official_pairs=entry.official_pairs.get(split),
         classes=entry.spec.classes,
         dont_care_value=entry.dont_care_value,
         dont_care_in_range=entry.spec.dont_care and entry.dont_care_value is None,

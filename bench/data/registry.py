@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.data import names
 from bench.data.dataset import AugmentationRule, DatasetError
+from bench.data.layouts.released import Released
 from bench.data.world import classes as world_classes
 from spade_core.label_spec import LabelSpec
 
@@ -63,6 +64,8 @@ class DatasetEntry:
     scored_classes: tuple[int, ...] | None = None
     """Ids that a mean over classes runs over; None for all ids that are not ignored."""
     has_instances: bool = False
+    official_pairs: Mapping[str, int] = field(default_factory=dict)
+    """Pairs in each split as published; empty where nobody published a set."""
     needs_root: bool = True
     note: str = ""
     described_in: Path | None = None
@@ -122,10 +125,11 @@ class DatasetEntry:
                 f"dataset {self.name!r} is read from files: images={images}, seed={seed} do not apply; leave them out "
                 "(they choose scenes of 'synthetic')"
             )
-        from bench.data.paired import open_paired, released_layout
+        from bench.data.paired import open_paired, split_files
 
-        folders = released_layout(self, self.resolve_root(root), split, size or self.size_px)
-        dataset = open_paired(folders, manifest_dir=manifest_dir, progress=progress)
+        layout = Released(has_instances=self.has_instances)
+        files = split_files(self, layout, self.resolve_root(root), split, size or self.size_px)
+        dataset = open_paired(files, manifest_dir=manifest_dir, progress=progress)
         if self.described_in is None or split != "val":
             return dataset
         from bench.data.dataset_files import judged_hash
@@ -193,6 +197,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         dont_care_value=255,
         ignore_ids=(182,),
         has_instances=True,
+        official_pairs={"train": 118287, "val": 5000},
         note="label files hold 0 to 181 and 255 (don't care, becomes 182), as in the released code",
     ),
     DatasetEntry(
@@ -204,6 +209,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         augmentation_rule=_CROP,
         class_names=names.ade20k(),
         ignore_ids=(0,),
+        official_pairs={"train": 20210, "val": 2000},
         note="label files as published: 0 unknown, 1 to 150 the classes; the released code feeds them unshifted",
     ),
     DatasetEntry(
@@ -217,6 +223,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         ignore_ids=tuple(i for i in range(35) if i not in _CITYSCAPES_SCORED),
         scored_classes=_CITYSCAPES_SCORED,
         has_instances=True,
+        official_pairs={"train": 2975, "val": 500},
         note="labelIds files, 0 to 33; the 19 evaluation classes are scored",
     ),
 )

@@ -96,3 +96,13 @@ class SyntheticScenes:
             instances=np.ascontiguousarray(instances),
             image=np.ascontiguousarray(image),
         )
+
+    def truth(self, index: int) -> NDArray[np.integer]:
+        return self.load(index).labels
+
+    def native_size(self, index: int) -> tuple[int, int]:
+        check_index(index, self.images, f"synthetic/{self.split}")
+        return self.size
+
+    def original(self, index: int) -> NDArray[np.uint8]:
+        return self.load(index).image

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from bench.data.dataset import DatasetError
-from bench.data.paired import PairedDataset, PairedFolders, open_paired
+from bench.data.layouts.released import Released
+from bench.data.paired import PairedDataset, SplitFiles, open_paired
 from bench.data.registry import dataset_spec
 
 SHARED = Path(os.environ.get("SPADE_BENCH_DATA") or Path(__file__).resolve().parents[2] / ".." / "shared" / "data")
@@ -27,17 +28,17 @@ def write_pair(root: Path, stem: str, seed: int, size: tuple[int, int] = (40, 48
         ("label", "png", labels),
         ("inst", "png", rng.integers(0, 40000, size).astype(np.uint16)),
     ):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(root / folder / f"{stem}.{suffix}")
+        (root / f"train_{folder}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(root / f"train_{folder}" / f"{stem}.{suffix}")
 
 
-def folders(root: Path, **changes: object) -> PairedFolders:
+def files(root: Path, **changes: object) -> SplitFiles:
     settings: dict[str, object] = {
         "name": "mine",
         "split": "train",
-        "images": root / "img",
-        "labels": root / "label",
-        "instances": root / "inst",
+        "root": root,
+        "layout": Released(has_instances=bool(changes.get("has_instances", True))),
+        "has_instances": True,
         "classes": 3,
         "dont_care_value": 255,
         "class_names": ("a", "b", "c", "nothing"),
@@ -45,7 +46,7 @@ def folders(root: Path, **changes: object) -> PairedFolders:
         "size": (32, 32),
         "ignore_ids": (3,),
     }
-    return PairedFolders(**{**settings, **changes})  # type: ignore[arg-type]
+    return SplitFiles(**{**settings, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def opened(root: Path, **changes: object) -> PairedDataset:
-    return open_paired(folders(root, **changes), manifest_dir=root.parent / "manifests")
+    return open_paired(files(root, **changes), manifest_dir=root.parent / "manifests")
 
 
 def problems(root: Path, **changes: object) -> list[str]:
@@ -70,14 +71,14 @@ def test_pairs_are_read_with_dont_care_as_an_id(root: Path) -> None:
     assert [dataset.sample_id(i) for i in range(len(dataset))] == ["one", "three", "two"]
     assert (dataset.spec.ids, dataset.spec.channels, dataset.scored_classes) == (4, 5, (0, 1, 2))
     sample = dataset.load(1)
-    stored = Image.open(root / "label" / "three.png").resize((32, 32), Image.Resampling.NEAREST)
+    stored = Image.open(root / "train_label" / "three.png").resize((32, 32), Image.Resampling.NEAREST)
     expected = np.asarray(stored).copy()
     expected[expected == 255] = 3
     np.testing.assert_array_equal(sample.labels, expected)
     assert sample.labels.dtype == np.uint8
     assert sample.instances is not None
     assert sample.instances.max() > 255
-    image = Image.open(root / "img" / "three.jpg").convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
+    image = Image.open(root / "train_img" / "three.jpg").convert("RGB").resize((32, 32), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(sample.image, np.asarray(image))
 
 
@@ -98,7 +99,7 @@ def test_manifest_is_reused_until_a_file_changes(root: Path) -> None:
     def look() -> str:
         looks.clear()
         progress = lambda done, total: looks.append(done)  # noqa: E731
-        return open_paired(folders(root), manifest_dir=root.parent / "manifests", progress=progress).manifest_hash
+        return open_paired(files(root), manifest_dir=root.parent / "manifests", progress=progress).manifest_hash
 
     first = look()
     assert looks == [1, 2, 3]
@@ -120,40 +121,42 @@ def test_a_broken_record_is_made_again(root: Path) -> None:
 def test_all_problems_of_all_files_come_in_one_error(root: Path) -> None:
     for number, stem in enumerate(("range", "mode", "torn", "sizes", "alone", "double"), start=10):
         write_pair(root, stem, number)
-    Image.fromarray(np.full((40, 48), 7, np.uint8)).save(root / "label" / "range.png")
-    Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(root / "label" / "mode.png")
-    (root / "img" / "torn.jpg").write_bytes((root / "img" / "torn.jpg").read_bytes()[:200])
-    Image.fromarray(np.zeros((40, 50), np.uint8)).save(root / "label" / "sizes.png")
-    (root / "label" / "alone.png").unlink()
-    shutil.copy(root / "img" / "double.jpg", root / "img" / "double.png")
+    Image.fromarray(np.full((40, 48), 7, np.uint8)).save(root / "train_label" / "range.png")
+    Image.fromarray(np.zeros((40, 48, 3), np.uint8)).save(root / "train_label" / "mode.png")
+    (root / "train_img" / "torn.jpg").write_bytes((root / "train_img" / "torn.jpg").read_bytes()[:200])
+    Image.fromarray(np.zeros((40, 50), np.uint8)).save(root / "train_label" / "sizes.png")
+    (root / "train_label" / "alone.png").unlink()
+    shutil.copy(root / "train_img" / "double.jpg", root / "train_img" / "double.png")
     lines = "\n".join(problems(root))
     for telling in (
-        "label/range.png: label 7 (1920 pixels); allowed are 0 to 2, and 255 for don't care; correct the file",
-        "label/mode.png: label map of mode RGB; allowed are L, P, I;16",
-        "img/torn.jpg: not readable as an image",
-        "label/sizes.png: 50 x 40 (width x height), but its image",
-        f"no label map named 'alone' in {root / 'label'}; add it or remove its partners",
-        "img/double.png: a second image named 'double' beside double.jpg; keep one of them",
+        "train_label/range.png: label 7 (1920 pixels); allowed are 0 to 2, and 255 for don't care; correct the file",
+        "train_label/mode.png: label map of mode RGB; allowed are L, P, I;16",
+        "train_img/torn.jpg: not readable as an image",
+        "train_label/sizes.png: 50 x 40 (width x height), but its image",
+        f"no label map named 'alone' in {root / 'train_label'}; add it or remove its partners",
+        "train_img/double.png: a second image named 'double' beside double.jpg; keep one of them",
     ):
         assert telling in lines
     assert len(lines.splitlines()) == 6
 
 
 def test_each_problem_is_found_alone(root: Path) -> None:
-    (root / "inst" / "one.png").unlink()
+    (root / "train_inst" / "one.png").unlink()
     (line,) = problems(root)
     assert "no instance map named 'one'" in line
     (line,) = problems(
-        root, instances=None, classes=2, class_names=("a", "b", "n"), palette=COLOURS[:3], ignore_ids=()
+        root, has_instances=False, classes=2, class_names=("a", "b", "n"), palette=COLOURS[:3], ignore_ids=()
     )[:1]
     assert "allowed are 0 to 1, and 255 for don't care" in line
 
 
-def test_empty_and_missing_folders_are_told_apart(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    lines = problems(root, images=tmp_path / "empty", labels=tmp_path / "nowhere")
-    assert f"{tmp_path / 'empty'}: holds no images; allowed are .jpg" in lines[0]
-    assert f"{tmp_path / 'nowhere'}: no such folder; it should hold the label maps" in lines[1]
+def test_empty_and_missing_folders_are_told_apart(root: Path) -> None:
+    for path in (root / "train_img").iterdir():
+        path.unlink()
+    shutil.rmtree(root / "train_label")
+    lines = problems(root)
+    assert f"{root / 'train_img'}: holds no images; allowed are .jpg" in lines[0]
+    assert f"{root / 'train_label'}: no such folder; it should hold the label maps" in lines[1]
 
 
 def test_without_a_dont_care_value_255_is_out_of_range(root: Path) -> None:
@@ -167,15 +170,15 @@ def test_contradictory_settings_are_all_named(root: Path) -> None:
     with pytest.raises(
         DatasetError, match=r"(?s)255 is also a class.*class_names has 4 entries; there are 301.*palette"
     ):
-        folders(root, classes=300)
+        files(root, classes=300)
     with pytest.raises(DatasetError, match=r"ids \[1\] are in ignore_ids and in scored_classes"):
-        folders(root, ignore_ids=(1,), scored_classes=(0, 1))
+        files(root, ignore_ids=(1,), scored_classes=(0, 1))
     with pytest.raises(DatasetError, match=r"name \[9\]; label ids are 0 to 3"):
-        folders(root, ignore_ids=(9,))
+        files(root, ignore_ids=(9,))
     with pytest.raises(DatasetError, match="exclude each other"):
-        folders(root, dont_care_in_range=True)
+        files(root, dont_care_in_range=True)
     with pytest.raises(DatasetError, match=r"size is 30 x 32 \(height x width, pixels\)"):
-        folders(root, size=(30, 32))
+        files(root, size=(30, 32))
 
 
 def test_cityscapes_names_are_paired_and_sixteen_bit_instances_survive(tmp_path: Path) -> None:
@@ -222,3 +225,24 @@ def test_real_coco_stuff_pairs(split: str, count: int, tmp_path: Path) -> None:
     assert max(seen) == 182
     assert dataset.class_names[182] == "don't care"
     assert 255 not in seen
+
+
+def test_the_files_themselves_are_at_hand_unresized(root: Path) -> None:
+    dataset = opened(root)
+    stored = np.asarray(Image.open(root / "train_label" / "three.png"))
+    truth = dataset.truth(1)
+    np.testing.assert_array_equal(truth, np.where(stored == 255, 3, stored))
+    assert (truth.dtype, dataset.native_size(1)) == (np.uint8, (40, 48))
+    np.testing.assert_array_equal(dataset.original(1), np.asarray(Image.open(root / "train_img" / "three.jpg")))
+    for look in (dataset.truth, dataset.native_size, dataset.original):
+        with pytest.raises(IndexError, match=r"mine/train has 3 samples; index 3 is not one of 0 to 2"):
+            look(3)
+
+
+def test_the_manifest_says_where_the_files_are_under_the_root(root: Path) -> None:
+    entry = opened(root).manifest.entries[0]
+    assert (entry.image, entry.label, entry.instance) == (
+        "train_img/one.jpg",
+        "train_label/one.png",
+        "train_inst/one.png",
+    )

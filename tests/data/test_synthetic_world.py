@@ -133,3 +133,13 @@ def test_an_index_outside_is_named() -> None:
         IndexError, match=re.escape("synthetic/train has 400 samples; index 400 is not one of 0 to 399")
     ):
         scenes().load(400)
+
+
+def test_truth_and_original_are_the_scene_at_its_own_size() -> None:
+    dataset = SyntheticScenes(split="val", size=(32, 48), images=3)
+    sample = dataset.load(1)
+    np.testing.assert_array_equal(dataset.truth(1), sample.labels)
+    np.testing.assert_array_equal(dataset.original(1), sample.image)
+    assert dataset.native_size(1) == (32, 48)
+    with pytest.raises(IndexError, match="has 3 samples; index 3"):
+        dataset.native_size(3)

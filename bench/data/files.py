@@ -1,0 +1,58 @@
+"""Where the files of a data set are: a pair on disk, and the interface of the layouts that find the pairs.
+
+Free of numpy and torch, so that listings answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairFiles:
+    """One pair on disk; the paths are absolute."""
+
+    id: str
+    """Name of the pair, unique in its split and fit for a file name (``<id>.png``); the key of every seed."""
+    image: Path
+    label: Path
+    instance: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unmade:
+    """Files that a layout needs and that ``prepare`` makes from what the download has."""
+
+    kind: Literal["instance maps", "label maps"]
+    split: str
+    missing: int
+    """Files that are not there yet."""
+    total: int
+    """Files that there will be."""
+    folder: Path
+    """Where they are written."""
+
+
+class Layout(Protocol):
+    """How a download lies in its folder. Implementations are frozen dataclasses, cheap to pickle."""
+
+    @property
+    def name(self) -> str:
+        """Such as ``released``, ``ADEChallengeData2016``, ``cityscapes-official``."""
+
+    def folders(self, root: Path, split: str) -> tuple[str, ...]:
+        """What is read for ``split``, in words, relative to ``root``: for errors and ``show dataset``."""
+
+    def recognises(self, root: Path) -> bool:
+        """Whether ``root`` holds this layout. Looks for folders alone, so it is cheap."""
+
+    def pairs(self, root: Path, split: str) -> tuple[dict[str, PairFiles], list[str]]:
+        """The complete pairs by id, sorted by id, and every problem found on the way, one text each."""
+
+    def identity(self, root: Path, split: str) -> tuple[str, ...]:
+        """What belongs to the identity of the split besides names and contents, such as the rule that chose it."""
+
+    def unmade(self, root: Path, split: str) -> Unmade | None:
+        """What ``prepare`` has to make before the split can be opened; None where nothing is missing."""

@@ -1,0 +1,1 @@
+"""One small file for each way in which a data set may lie on disk."""
