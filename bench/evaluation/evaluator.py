@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from typing import Protocol as Interface
 
@@ -15,17 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.dataset import Dataset
-from bench.evaluation.features import Extractor, inception_extractor
-from bench.evaluation.frechet import frechet_distance
-from bench.evaluation.generate import chunks_of, exact_float32
-from bench.evaluation.judges.registry import Judge, UnavailableError, build_judge, judge_features
+from bench.evaluation.feature_scores import FeatureScores
+from bench.evaluation.generate import CHUNK_IMAGES, chunks_of, exact_float32
+from bench.evaluation.judges.registry import Judge, UnavailableError, build_judge
+from bench.evaluation.label_mappings import LabelMapping, mapping_for
+from bench.evaluation.metric_table import METRICS
 from bench.evaluation.metrics import Segmentation, confusion_counts, segmentation_scores
-from bench.evaluation.protocols import Protocol
-from bench.evaluation.weights import missing_reason, weights_sha256
+from bench.evaluation.protocol import Protocol
+from bench.evaluation.stopwatch import Stopwatch
 from bench.store import Score
 
 ImageSource = Callable[[int], NDArray[np.uint8]]
 """The judged image (H, W, 3) uint8 of the sample at an index."""
+
+_PIL_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 class Peers(Interface):
@@ -47,62 +49,23 @@ class Judgement:
     scores: dict[str, Score]
     class_iou: dict[str, float | None]
     class_pixels: dict[str, int]
+    """Ground-truth pixels by judge class."""
     total: NDArray[np.int64] | None
-    """(ground-truth ids, classes) confusion counts over all images; None without a judge."""
+    """(label ids, judge classes) confusion counts over all images; None without a judge."""
     per_image: NDArray[np.int64] | None
-    """(rows, 4): image, ground-truth id, class, pixels, for every pair that occurs in an image."""
+    """(rows, 4): image, label id, judge class, pixels, for every pair that occurs in an image."""
+    class_of: tuple[int | None, ...]
+    """The judge class of each label id; None for unlabelled ones. Empty without a judge."""
     sample_ids: list[str]
     seconds: float
+    stage_seconds: dict[str, float]
+    """Where rank 0's time went."""
 
 
-def image_problems(folder: Path, dataset: Dataset, count: int) -> list[str]:
-    """What is wrong with a folder of images for the first ``count`` samples: missing, extra, mis-sized, unreadable."""
-    known = {f"{dataset.sample_id(index)}.png" for index in range(len(dataset))}
-    wanted = {f"{dataset.sample_id(index)}.png" for index in range(count)}
-    present = (
-        {path.name for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg")}
-        if folder.is_dir()
-        else set()
-    )
-    problems = [f"{name}: missing" for name in sorted(wanted - present)]
-    problems += [f"{name}: no sample of that name" for name in sorted(present - known)]
-    height, width = dataset.size
-    for name in sorted(wanted & present):
-        try:
-            with Image.open(folder / name) as picture:
-                picture.verify()
-            with Image.open(folder / name) as picture:
-                size = picture.size
-        except (OSError, SyntaxError) as error:
-            problems.append(f"{name}: cannot be read ({error})")
-            continue
-        if size != (width, height):
-            problems.append(f"{name}: {size[0]}x{size[1]} px, expected {width}x{height}")
-    return problems
-
-
-def folder_images(folder: Path, dataset: Dataset, count: int) -> ImageSource:
-    """The images of ``folder``, named by sample id. Raises ValueError listing every problem of the folder at once."""
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: there is no such folder; it should hold {count} PNG files named <sample id>.png")
-    problems = image_problems(folder, dataset, count)
-    if problems:
-        listed = "\n  ".join(problems[:40]) + (f"\n  ... and {len(problems) - 40} more" if len(problems) > 40 else "")
-        raise ValueError(
-            f"{folder}: {len(problems)} problem(s) with the {count} images of {dataset.name}/{dataset.split}\n"
-            f"  {listed}\n"
-            f"expected one PNG for each sample, named <sample id>.png, {dataset.size[1]}x{dataset.size[0]} px"
-        )
-
-    def read(index: int) -> NDArray[np.uint8]:
-        with Image.open(folder / f"{dataset.sample_id(index)}.png") as picture:
-            return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-
-    return read
-
-
-def real_images(dataset: Dataset) -> ImageSource:
-    """The validation images themselves, at the judged size: the upper bound."""
+def real_images(dataset: Dataset, protocol: Protocol) -> ImageSource:
+    """The real images: at the judged size, or, where the protocol asks how good its judge is, as they were taken."""
+    if protocol.subject == "real":
+        return dataset.original
     return lambda index: dataset.load(index).image
 
 
@@ -114,130 +77,138 @@ def evaluate(
     count: int,
     device: torch.device,
     peers: Peers,
+    batch_images: int = CHUNK_IMAGES,
     report: Callable[[int], None] = lambda images: None,
 ) -> Judgement | None:
     """Judge the first ``count`` images. Every rank calls this; rank 0 returns the judgement, the others None.
 
-    The work is cut into chunks before it is shared, without padding, so the numbers do not depend on the ranks.
+    The work is cut into chunks before it is shared, without padding, and a judge sees one image at a time: the counts
+    depend neither on the number of ranks nor on ``batch_images``, the images that feature extractors see at once.
     Scores whose weights are missing have a reason instead of a value.
     """
     with exact_float32():
-        return _evaluate(images, dataset, protocol, count=count, device=device, peers=peers, report=report)
+        return _evaluate(images, dataset, protocol, count, device, peers, batch_images, report)
 
 
 def _evaluate(
     images: ImageSource,
     dataset: Dataset,
     protocol: Protocol,
-    *,
     count: int,
     device: torch.device,
     peers: Peers,
+    batch_images: int,
     report: Callable[[int], None],
 ) -> Judgement | None:
-    started = time.perf_counter()
-    reasons: dict[str, str] = {}
-    judge = _judge_or_reason(protocol, device, reasons)
-    extractors = _extractors(protocol, device, reasons)
-    own: dict[int, _Seen] = {}
-    for chunk in chunks_of(count, peers.rank, peers.world):
-        own.update(_look_at(chunk, images, dataset, judge, extractors))
+    started, watch = time.perf_counter(), Stopwatch()
+    with watch.stage("build networks"):
+        judge, why_no_judge = _judge_or_reason(protocol, device)
+        features = FeatureScores(protocol.metrics, count, device)
+    mapping = mapping_for(protocol, dataset) if judge is not None else None
+    look = _Look(images=images, dataset=dataset, protocol=protocol, judge=judge, mapping=mapping, watch=watch)
+    counts: dict[int, NDArray[np.int64]] = {}
+    for chunk in chunks_of(count, peers.rank, peers.world, batch_images):
+        if judge is not None or not features.empty:
+            counts.update(look.at(chunk, features))
         report(len(chunk))
-    gathered = peers.gather(own)
+    gathered = peers.gather((counts, features.part()))
     if peers.rank != 0:
         return None
-    seen = {index: one for part in gathered for index, one in part.items()}
-    assert sorted(seen) == list(range(count)), "every image must be judged exactly once"
 
+    scores = features.scores([part for _, part in gathered], watch)
     total, per_image, found = None, None, None
-    if judge is not None:
-        rows = [np.insert(np.asarray(seen[index].counts), 0, index, axis=1) for index in range(count)]
-        per_image = np.concatenate(rows)
-        total = np.zeros((dataset.spec.ids, len(dataset.scored_classes)), np.int64)
+    if mapping is not None:
+        by_image = {index: rows for part, _ in gathered for index, rows in part.items()}
+        assert sorted(by_image) == list(range(count)), "every image must be judged exactly once"
+        per_image = np.concatenate([np.insert(by_image[index], 0, index, axis=1) for index in range(count)])
+        total = np.zeros((dataset.spec.ids, len(mapping.classes)), np.int64)
         np.add.at(total, (per_image[:, 1], per_image[:, 2]), per_image[:, 3])
-        found = segmentation_scores(total, dataset.scored_classes, protocol.class_mean)
-    scores = {}
-    for metric in protocol.metrics:
-        if metric in extractors:
-            pairs = [seen[index].features[metric] for index in range(count)]
-            scores[metric] = _distance(np.stack([real for real, _ in pairs]), np.stack([fake for _, fake in pairs]))
-        else:
-            scores[metric] = _segmentation_score(metric, found, reasons)
-    names = [dataset.class_names[label] for label in dataset.scored_classes]
-    pixels = total.sum(axis=1)[list(dataset.scored_classes)].tolist() if total is not None else []
+        found = segmentation_scores(total, mapping.class_of, protocol.class_mean)
+    segmentation = {name: _segmentation_score(name, found, why_no_judge) for name in _segmentation_names(protocol)}
     return Judgement(
-        scores=scores,
-        class_iou=dict(zip(names, found.class_iou, strict=True)) if found is not None else {},
-        class_pixels=dict(zip(names, pixels, strict=True)) if found is not None else {},
+        scores={name: (scores | segmentation)[name] for name in protocol.metrics},
+        class_iou=dict(zip(mapping.classes, found.class_iou, strict=True)) if mapping and found else {},
+        class_pixels=_class_pixels(total, mapping) if mapping is not None and total is not None else {},
         total=total,
         per_image=per_image,
+        class_of=mapping.class_of if mapping is not None else (),
         sample_ids=[dataset.sample_id(index) for index in range(count)],
         seconds=time.perf_counter() - started,
+        stage_seconds=watch.seconds,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What was measured on one image."""
+class _Look:
+    """One rank's view of the images."""
 
-    counts: NDArray[np.int64] | None
-    """(rows, 3): ground-truth id, class, pixels, for every pair that occurs."""
-    features: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-    """Features (D,) of the real and of the judged image, by the metric they are for."""
+    images: ImageSource
+    dataset: Dataset
+    protocol: Protocol
+    judge: Judge | None
+    mapping: LabelMapping | None
+    watch: Stopwatch
+
+    def at(self, chunk: range, features: FeatureScores) -> dict[int, NDArray[np.int64]]:
+        """Judge the samples of ``chunk`` and hand them to ``features``.
+
+        Returns by index (rows, 3): label id, judge class, pixels, for every pair that occurs.
+        """
+        with self.watch.stage("read"):
+            samples = [self.dataset.load(index) for index in chunk]
+            judged = [self.images(index) for index in chunk]
+        if not features.empty:
+            features.add(chunk, np.stack([sample.image for sample in samples]), np.stack(judged), self.watch)
+        if self.judge is None or self.mapping is None:
+            return {}
+        counts = {}
+        for index, sample, image in zip(chunk, samples, judged, strict=True):
+            with self.watch.stage("read"):
+                native = self.protocol.label_size == "native"
+                truth = self.dataset.truth(index) if native else sample.labels
+            with self.watch.stage("resize"):
+                shown = resized(image, truth.shape, self.protocol.image_resize)
+            with self.watch.stage("judge"):
+                predicted = self.judge.label(shown, truth.shape)
+            with self.watch.stage("count"):
+                dense = confusion_counts(truth, predicted, self.dataset.spec.ids, len(self.mapping.classes))
+                places = np.nonzero(dense)
+                counts[index] = np.stack([*places, dense[places]], axis=1).astype(np.int64)
+        return counts
 
 
-def _look_at(
-    chunk: range, images: ImageSource, dataset: Dataset, judge: Judge | None, extractors: dict[str, Extractor]
-) -> dict[int, _Seen]:
-    samples = [dataset.load(index) for index in chunk]
-    judged = np.stack([images(index) for index in chunk])
-    real = np.stack([sample.image for sample in samples])
-    features = {metric: (extract(real), extract(judged)) for metric, extract in extractors.items()}
-    predicted = judge.label(judged) if judge is not None else None
-    seen = {}
-    for place, (index, sample) in enumerate(zip(chunk, samples, strict=True)):
-        counts = None
-        if predicted is not None:
-            dense = confusion_counts(sample.labels, predicted[place], dataset.spec.ids, len(dataset.scored_classes))
-            counts = np.stack([*np.nonzero(dense), dense[np.nonzero(dense)]], axis=1).astype(np.int64)
-        own = {metric: (of_real[place], of_judged[place]) for metric, (of_real, of_judged) in features.items()}
-        seen[index] = _Seen(counts=counts, features=own)
-    return seen
+def resized(image: NDArray[np.uint8], size: tuple[int, ...], how: str) -> NDArray[np.uint8]:
+    """An image (H, W, 3) uint8 at ``size`` (height, width) by PIL's filter ``how``; ``none`` leaves it as it is."""
+    if how == "none" or image.shape[:2] == size:
+        return image
+    picture = Image.fromarray(image).resize((size[1], size[0]), _PIL_FILTERS[how])
+    return np.asarray(picture, dtype=np.uint8)
 
 
-def _judge_or_reason(protocol: Protocol, device: torch.device, reasons: dict[str, str]) -> Judge | None:
+def _judge_or_reason(protocol: Protocol, device: torch.device) -> tuple[Judge | None, str]:
+    if not protocol.judge:
+        return None, "the protocol has no judge"
     try:
-        return build_judge(protocol, device)
+        return build_judge(protocol, device), ""
     except UnavailableError as error:
-        for metric in ("mIoU", "accu@all", "accu@labelled"):
-            reasons[metric] = str(error)
-        return None
+        return None, str(error)
 
 
-def _extractors(protocol: Protocol, device: torch.device, reasons: dict[str, str]) -> dict[str, Extractor]:
-    found: dict[str, Extractor] = {}
-    for metric in protocol.metrics:
-        if metric == "FD@synthetic-judge":
-            found[metric] = judge_features(device)
-        elif metric == "FID@tf":
-            if weights_sha256("inception-fid") == "missing":
-                reasons[metric] = missing_reason("inception-fid")
-            else:
-                found[metric] = inception_extractor(device)
-    return found
+def _segmentation_names(protocol: Protocol) -> list[str]:
+    return [name for name in protocol.metrics if METRICS[name].kind == "segmentation"]
 
 
-def _distance(real: NDArray[np.float32], fake: NDArray[np.float32]) -> Score:
-    if len(real) < 2:
-        return Score(value=None, reason=f"a Frechet distance needs at least 2 images; there are {len(real)}")
-    return Score(value=frechet_distance(real, fake))
-
-
-def _segmentation_score(metric: str, found: Segmentation | None, reasons: dict[str, str]) -> Score:
-    if metric in reasons or found is None:
-        return Score(value=None, reason=reasons.get(metric, "no judge"))
+def _segmentation_score(metric: str, found: Segmentation | None, why_not: str) -> Score:
+    if found is None:
+        return Score(value=None, reason=why_not)
     values = {"mIoU": found.mean_iou, "accu@all": found.accuracy_all, "accu@labelled": found.accuracy_labelled}
-    if metric not in values:
-        raise ValueError(f"protocol asks for metric {metric!r}; the evaluator computes: {', '.join(values)}, FD, FID")
     value = values[metric]
     return Score(value=value, reason="" if value is not None else "no labelled pixel in these images")
+
+
+def _class_pixels(total: NDArray[np.int64], mapping: LabelMapping) -> dict[str, int]:
+    pixels = dict.fromkeys(mapping.classes, 0)
+    for label, place in enumerate(mapping.class_of):
+        if place is not None:
+            pixels[mapping.classes[place]] += int(total[label].sum())
+    return pixels
