@@ -13,6 +13,9 @@ from functools import cache
 
 from baselines.variant import Variant
 
+ALIASES = {"spade": "spade-decoder", "gaugan": "spade-decoder", "pix2pixhd++": "pix2pixhd-pp"}
+"""What the field calls some variants."""
+
 
 @cache
 def _variants() -> dict[str, Variant]:
@@ -37,8 +40,9 @@ def list_variants(pattern: str = "*") -> list[Variant]:
 
 
 def get_variant(name: str) -> Variant:
-    """The variant called ``name``. Raises ValueError that lists the names there are."""
+    """The variant called ``name``, or an alias of it. Raises ValueError that lists the names there are."""
     variants = _variants()
+    name = ALIASES.get(name.lower(), name)
     if name not in variants:
         close = get_close_matches(name, variants, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""

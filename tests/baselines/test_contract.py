@@ -18,7 +18,7 @@ from baselines import registry
 from baselines.batch import Batch
 from baselines.building import build_networks, count_parameters
 from baselines.recipe import CODE, Recipe
-from baselines.registry import get_variant, list_variants
+from baselines.registry import ALIASES, get_variant, list_variants
 from baselines.steps import Networks, TrainingStep, build_step
 from baselines.variant import Variant
 from bench.data.registry import dataset_spec
@@ -303,3 +303,10 @@ def test_a_variant_is_validated() -> None:
         replace(decoder, recipes=())
     with pytest.raises(ValueError, match="has two recipes of one name"):
         replace(decoder, recipes=(CODE, CODE))
+
+
+def test_the_names_of_the_field_lead_to_variants() -> None:
+    assert get_variant("SPADE") is get_variant("spade") is get_variant("spade-decoder")
+    names = {variant.name for variant in list_variants()}
+    assert set(ALIASES.values()) <= names
+    assert not set(ALIASES) & names
