@@ -37,6 +37,9 @@ class JudgeTest:
     """The image is fed once for each, its sides multiplied by this and rounded down; not together with short sides."""
     input_resize: Literal["none", "pil-bilinear", "pil-bicubic", "opencv-bilinear", "tensor-bilinear"] = "none"
     """PIL smooths when it shrinks, OpenCV and tensors do not. ``tensor-bilinear`` resizes the normalised image."""
+    scale_step: Literal["factor", "size-ratio"] = "factor"
+    """The step of ``tensor-bilinear`` over the image: 1 / scale, or the ratio of the rounded sizes. They agree where the
+    sides times the scale are whole numbers (so at 256 px)."""
     output_resize: Literal["bilinear", "deconvolution-x8"] = "bilinear"
     """``bilinear``: logits to the label map's size (corners not aligned). ``deconvolution-x8``: by the network's own
     fixed layer, which lets zeros in at the border."""
@@ -172,6 +175,8 @@ _DEEPLAB_SOURCES = {
     ),
     "scales": f"{_DEEPLAB} libs/models/msc.py and README (1, 0.75, 0.5); sides rounded down",
     "input_resize": f"{_DEEPLAB} libs/models/msc.py: bilinear on the tensor, corners not aligned",
+    "scale_step": f"{_DEEPLAB} libs/models/msc.py interpolates by scale_factor, on torch from 1.6; until 1.5, when its "
+    "scores were made, the step was size-ratio",
     "output_resize": f"{_DEEPLAB} main.py test: bilinear to the label map's size; README: corners not aligned",
     "score": f"{_DEEPLAB} main.py test: arg-max of the softmax",
     "score_resize": f"{_DEEPLAB} main.py test: logits are resized, scores are not",
@@ -190,6 +195,7 @@ _UPERNET_SOURCES = {
     "side_multiple": f"{_CSAIL} config/ade20k-resnet101-upernet.yaml, padding_constant; dataset.py rounds sides up",
     "scales": f"{_CSAIL} dataset.py: sizes come from short sides",
     "input_resize": f"{_CSAIL} dataset.py, imresize calls PIL's bilinear",
+    "scale_step": "no tensor is resized",
     "output_resize": f"{_CSAIL} models.py, UPerNet resizes logits to segSize, the label map's size (eval.py)",
     "score": f"{_CSAIL} models.py, use_softmax at test",
     "score_resize": f"{_CSAIL} eval.py: scores have the label map's size",
@@ -220,6 +226,7 @@ _DRN_SOURCES = {
     **_NO_SIDES,
     "scales": f"{_DRN} segment.py test: the image as it is",
     "input_resize": f"{_DRN} segment.py test: the image as it is",
+    "scale_step": "no tensor is resized",
     "output_resize": f"{_DRN} segment.py, fixed bilinear ConvTranspose2d(16, stride 8, padding 4)",
     "score": f"{_DRN} segment.py, LogSoftmax after the deconvolution",
     "score_resize": f"{_DRN} segment.py, resize_4d_tensor (as mit-han-lab/gan-compression does to 2048x1024 labels)",
