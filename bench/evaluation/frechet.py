@@ -1,6 +1,16 @@
 """The Frechet distance between Gaussians fitted to two sets of features, in float64.
 
-Heusel et al. 2017: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)).
+Heusel et al. 2017: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), with unbiased covariances S. Two routes lead there:
+
+- Few images (fewer than ``STREAMED_IMAGES`` on either side): from the features themselves, which are few enough to
+  keep. With A and B the centred features over the roots of N - 1 and M - 1, the trace of the root is the nuclear norm
+  of A B^T. That is exact for every N, M and D; the covariances, singular for N <= D, are never formed.
+- Many images: from their means and covariances, which are streamed (``FeatureMoments``); no feature is kept. With
+  S1 = L1 L1^T and S2 = L2 L2^T the trace of the root is the nuclear norm of L1^T L2.
+
+The number of images alone decides, whatever D is, so that the route is known before the first image is seen. Where a
+covariance of many images is singular nevertheless (N <= D, or features that never vary), its eigenvectors take the
+place of the Cholesky factor.
 """
 
 from __future__ import annotations
@@ -9,35 +19,115 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-Features = NDArray[np.floating]
+from bench.evaluation.feature_sets import Features, checked_features, checked_pair
+
+STREAMED_IMAGES = 2048
+"""From this many images on each side the distance comes from streamed moments; below, from the features."""
+_BLOCK_ROWS = 512
+"""Features that are gathered before they are folded into a covariance; bounds memory and time, not the result."""
+
+
+class FeatureMoments:
+    """Mean and covariance of features that come batch by batch, on any number of ranks, in float64.
+
+    Blocks are joined by the formula of Chan, Golub and LeVeque (1979), which subtracts no large numbers; the order of
+    batches and of merging changes the result by rounding only (below 1e-12 of its size).
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean: NDArray[np.float64] = np.zeros(0)
+        self._scatter: NDArray[np.float64] = np.zeros((0, 0))
+        self._waiting: list[NDArray[np.float64]] = []
+
+    @property
+    def count(self) -> int:
+        """Images seen."""
+        return self._count + sum(len(rows) for rows in self._waiting)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(D,)."""
+        self._fold()
+        return self._mean
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """(D, D), unbiased. Raises ValueError for fewer than two images."""
+        if self.count < 2:
+            raise ValueError(f"a covariance needs at least 2 images; there are {self.count}")
+        self._fold()
+        covariance: NDArray[np.float64] = self._scatter / (self._count - 1)
+        return covariance
+
+    def update(self, features: Features) -> None:
+        """Take up features (N, D). Raises ValueError for other shapes and for values that are not finite."""
+        rows = checked_features(features)
+        dimensions = self._waiting[0].shape[1] if self._waiting else len(self._mean)
+        if self.count and rows.shape[1] != dimensions:
+            raise ValueError(f"features have {rows.shape[1]} dimensions; those before had {dimensions}")
+        if len(rows):
+            self._waiting.append(rows)
+        if sum(len(waiting) for waiting in self._waiting) >= _BLOCK_ROWS:
+            self._fold()
+
+    def merge(self, other: FeatureMoments) -> None:
+        """Take up everything that ``other`` has seen; ``other`` keeps it."""
+        self._fold()
+        other._fold()
+        if not other._count:
+            return
+        if self._count and len(self._mean) != len(other._mean):
+            raise ValueError(f"features have {len(other._mean)} dimensions; those before had {len(self._mean)}")
+        between = self._join(other._count, other._mean)
+        self._scatter += other._scatter + np.outer(between, between)
+
+    def _fold(self) -> None:
+        if not self._waiting:
+            return
+        rows = np.concatenate(self._waiting)
+        self._waiting = []
+        mean = rows.mean(axis=0)
+        rows -= mean
+        rows = np.vstack([rows, self._join(len(rows), mean)])
+        self._scatter += rows.T @ rows
+
+    def _join(self, count: int, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Bring in the mean of ``count`` further images; returns the vector whose outer product joins the scatters."""
+        if not self._count:
+            self._mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)))
+        total = self._count + count
+        difference = mean - self._mean
+        between: NDArray[np.float64] = difference * np.sqrt(self._count * count / total)
+        self._mean = self._mean + difference * (count / total)
+        self._count = total
+        return between
 
 
 def frechet_distance(real: Features, fake: Features) -> float:
-    """The distance between features (N, D) and (M, D), with unbiased covariances.
+    """The distance between features (N, D) and (M, D), by the route that fits the number of images.
 
-    Where N or M does not exceed D the covariances are singular; then the trace of the root is the nuclear norm of the
-    centred features' cross product, which is exact and needs no D x D matrix. Raises ValueError for fewer than two
-    images, other shapes, or values that are not finite.
+    Raises ValueError for fewer than two images on a side, other shapes, or values that are not finite.
     """
-    if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise ValueError(f"features have shapes {real.shape} and {fake.shape}; expected (N, D) and (M, D)")
-    if min(len(real), len(fake)) < 2:
+    real, fake = checked_pair(real, fake, least=2, score="a Frechet distance")
+    if min(len(real), len(fake)) < STREAMED_IMAGES:
+        return _from_features(real, fake)
+    moments = FeatureMoments(), FeatureMoments()
+    for one, features in zip(moments, (real, fake), strict=True):
+        for start in range(0, len(features), _BLOCK_ROWS):
+            one.update(features[start : start + _BLOCK_ROWS])
+    return distance_of_moments(*moments)
+
+
+def distance_of_moments(real: FeatureMoments, fake: FeatureMoments) -> float:
+    """The distance from streamed moments. Raises ValueError for fewer than two images on a side or different D."""
+    if min(real.count, fake.count) < 2:
         raise ValueError(
-            f"a Frechet distance needs at least 2 images on each side; there are {len(real)} and {len(fake)}"
+            f"a Frechet distance needs at least 2 images on each side; there are {real.count} and {fake.count}"
         )
-    real64, fake64 = real.astype(np.float64), fake.astype(np.float64)
-    if not (np.isfinite(real64).all() and np.isfinite(fake64).all()):
-        raise ValueError("features hold NaN or infinite values; no Frechet distance can be computed")
-    difference = real64.mean(axis=0) - fake64.mean(axis=0)
-    centred_real = (real64 - real64.mean(axis=0)) / np.sqrt(len(real64) - 1)
-    centred_fake = (fake64 - fake64.mean(axis=0)) / np.sqrt(len(fake64) - 1)
-    if min(len(real), len(fake)) <= real.shape[1]:
-        root_trace = float(linalg.svdvals(centred_real @ centred_fake.T).sum())
-        traces = float((centred_real**2).sum() + (centred_fake**2).sum())
-        return max(0.0, float(difference @ difference) + traces - 2.0 * root_trace)
-    return distance_from_moments(
-        real64.mean(axis=0), centred_real.T @ centred_real, fake64.mean(axis=0), centred_fake.T @ centred_fake
-    )
+    if len(real.mean) != len(fake.mean):
+        raise ValueError(f"features have {len(real.mean)} and {len(fake.mean)} dimensions; they must be equal")
+    return distance_from_moments(real.mean, real.covariance, fake.mean, fake.covariance)
 
 
 def distance_from_moments(
@@ -46,18 +136,38 @@ def distance_from_moments(
     mean2: NDArray[np.float64],
     covariance2: NDArray[np.float64],
 ) -> float:
-    """The distance from means (D,) and covariances (D, D).
+    """The distance from means (D,) and covariances (D, D)."""
+    cross = _factor(covariance1).T @ _factor(covariance2)
+    return _distance(
+        mean1 - mean2,
+        float(np.trace(covariance1) + np.trace(covariance2)),
+        float(np.sqrt(np.clip(linalg.eigvalsh(cross @ cross.T), 0.0, None)).sum()),
+    )
 
-    With S1 = L L^T the eigenvalues of S1 S2 are those of the symmetric L^T S2 L; where S1 has no Cholesky factor, its
-    symmetric root takes the place of L.
-    """
-    difference = mean1 - mean2
+
+def _from_features(real: NDArray[np.float64], fake: NDArray[np.float64]) -> float:
+    means = real.mean(axis=0), fake.mean(axis=0)
+    centred = [(x - mean) / np.sqrt(len(x) - 1) for x, mean in zip((real, fake), means, strict=True)]
+    traces = sum(float((x**2).sum()) for x in centred)
+    # R of a QR factorisation has the same nuclear norm in its place, and at most D rows.
+    small = [linalg.qr(x, mode="r")[0][: x.shape[1]] if len(x) > x.shape[1] else x for x in centred]
+    return _distance(means[0] - means[1], traces, float(linalg.svdvals(small[0] @ small[1].T).sum()))
+
+
+def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """F with F F^T = covariance."""
+    rounding = len(covariance) * np.finfo(np.float64).eps
     try:
-        factor = linalg.cholesky(covariance1, lower=True)
+        lower: NDArray[np.float64] = linalg.cholesky(covariance, lower=True)
     except linalg.LinAlgError:
-        values, vectors = linalg.eigh(covariance1)
-        factor = vectors * np.sqrt(np.clip(values, 0.0, None))
-    products = linalg.eigvalsh(factor.T @ covariance2 @ factor)
-    root_trace = float(np.sqrt(np.clip(products, 0.0, None)).sum())
-    traces = float(np.trace(covariance1) + np.trace(covariance2))
+        lower = np.zeros_like(covariance)
+    if (np.diag(lower) ** 2 > rounding * np.diag(covariance).max()).all():
+        return lower
+    values, vectors = linalg.eigh(covariance)
+    kept = values > rounding * values.max()
+    factor: NDArray[np.float64] = np.where(kept, vectors, 0.0) * np.sqrt(np.where(kept, values, 0.0))
+    return factor
+
+
+def _distance(difference: NDArray[np.float64], traces: float, root_trace: float) -> float:
     return max(0.0, float(difference @ difference) + traces - 2.0 * root_trace)
