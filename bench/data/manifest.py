@@ -1,6 +1,7 @@
-"""One look at every file of a paired data set: what is there, what is wrong, and the identity of its content.
+"""What a split of files consists of: every file's hash, what is wrong, what is odd, and the identity of its content.
 
-The look is recorded in a JSON file and taken again only when a file's name, size or time of change differs.
+The manifest is recorded in a JSON file and made again only when a file's name, size or time of change differs; then
+only those pairs are looked at again.
 """
 
 from __future__ import annotations
@@ -8,31 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image, UnidentifiedImageError
+import PIL
 
-from bench.atomic import cache_folder, write_json
-from bench.data.dataset import DatasetError
+from bench.atomic import cache_folder, written_beside
+from bench.data.complaints import pair_problems, refuse, split_warnings
+from bench.data.journal import opened
+from bench.data.looking import FACTS_VERSION, Key, PairFacts, key_of, look_at
 
 if TYPE_CHECKING:
-    from bench.data.files import PairFiles
     from bench.data.paired import SplitFiles
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 Progress = Callable[[int, int], None]
 """Called with (pairs looked at, pairs in all)."""
 
-_IMAGE_MODES = ("RGB", "RGBA", "L", "P", "CMYK", "YCbCr")
-_ID_MODES = ("L", "P", "I;16", "I;16B", "I", "1")
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One pair: its id, where its files are, size in pixels, and the content's hashes.
 
@@ -48,6 +45,10 @@ class Entry:
     image_sha256: str
     label_sha256: str
     instance_sha256: str | None
+    picture: str
+    """Hash of the photograph's decoded pixels; equal for equal pictures in files of any kind."""
+    instance_ids: int | None
+    """How many values the instance map has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,155 +57,64 @@ class Manifest:
 
     name: str
     split: str
+    layout: str
+    """Name of the layout that the files were found in."""
+    official_pairs: int | None
+    """Pairs in the split as published; None where nobody published one."""
     entries: tuple[Entry, ...]
     label_pixels: dict[int, int]
     """Pixels of each label value, as stored in the files."""
+    label_images: dict[int, int]
+    """Label maps in which each value occurs."""
+    image_modes: dict[str, int]
+    """Photographs of each Pillow mode (RGB, L, ...); all are read as RGB."""
+    warnings: tuple[str, ...]
+    """What is odd and stops nobody: an incomplete split, equal pictures; one sentence each."""
     content_hash: str
     """SHA-256 over ids, contents, classes, don't-care value and the layout's identity; free of paths and times."""
 
 
 def build_manifest(
-    files: SplitFiles, *, manifest_dir: Path | None = None, progress: Progress | None = None, threads: int = 4
+    files: SplitFiles,
+    *,
+    manifest_dir: Path | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Look at every file, or reuse the record of an earlier look while names, sizes and times are unchanged.
 
-    ``manifest_dir`` (default: $SPADE_BENCH_CACHE, else ~/.cache/spade-bench) receives the record. Raises DatasetError
-    listing every problem of every file at once.
+    ``manifest_dir`` (default: $SPADE_BENCH_CACHE, else ~/.cache/spade-bench) receives the record, and a journal of
+    what was looked at: a look that was stopped goes on from there. ``workers`` processes share the work; None for
+    threads of this process. ``waiting`` is called where another process looks at the same files; this one then waits.
+    Raises DatasetError listing every problem of every file at once; where they are many, in a file that it names.
     """
     pairs, problems = files.layout.pairs(files.root, files.split)
-    record_path = _record_path(files, manifest_dir)
-    fingerprint = {
-        str(path): [path.stat().st_size, path.stat().st_mtime_ns] for pair in pairs.values() for path in _paths(pair)
-    }
+    keys = {name: key_of(pair, files.root) for name, pair in pairs.items()}
     settings = [MANIFEST_VERSION, files.name, files.split, files.classes, files.values, files.dont_care_value]
     settings += files.layout.identity(files.root, files.split)
-    if not problems:
-        recorded = _read_record(record_path, fingerprint, settings)
-        if recorded is not None:
+    record = record_path(files, manifest_dir)
+    mark = _mark(keys, settings, files.official_pairs)
+    recorded = _read_record(record, mark) if not problems else None
+    if recorded is not None:
+        return recorded
+    header = {"journal": "looks at files", "version": FACTS_VERSION, "pillow": PIL.__version__}
+    with opened(record.with_suffix(".looks"), header, waiting=waiting) as journal:
+        recorded = _read_record(record, mark) if not problems else None
+        if recorded is not None:  # made by the process that this one waited for
             return recorded
-    entries, pixels, found = _look_at_all(files, pairs, progress, threads)
-    problems += found
-    if problems:
-        shown = "\n".join(f"  - {problem}" for problem in problems)
-        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-        raise DatasetError(f"dataset {files.name!r}, split {files.split!r}: {count} in its files\n{shown}")
-    manifest = Manifest(
-        name=files.name,
-        split=files.split,
-        entries=tuple(entries),
-        label_pixels=pixels,
-        content_hash=_content_hash(entries, settings),
-    )
-    record = {"fingerprint": fingerprint, "settings": settings, "manifest": asdict(manifest)}
-    write_json(record_path, record)
+        facts = look_at(pairs, keys, journal, progress=progress, workers=workers)
+        found = [("unpaired or missing", problem) for problem in problems]
+        for name, pair in pairs.items():
+            found += pair_problems(files, pair, facts[name])
+        refuse(files, found, record.with_suffix(".problems.txt"))
+        manifest = _manifest(files, list(facts.values()), settings)
+        _write_record(record, mark, manifest)
     return manifest
 
 
-def _look_at_all(
-    files: SplitFiles, pairs: Mapping[str, PairFiles], progress: Progress | None, threads: int
-) -> tuple[list[Entry], dict[int, int], list[str]]:
-    entries: list[Entry] = []
-    problems: list[str] = []
-    pixels: Counter[int] = Counter()
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        looks = pool.map(lambda pair: _look_at_pair(files, pair), pairs.values())
-        for done, (entry, histogram, found) in enumerate(looks, start=1):
-            problems += found
-            pixels.update(histogram)
-            if entry is not None:
-                entries.append(entry)
-            if progress is not None:
-                progress(done, len(pairs))
-    return entries, dict(sorted(pixels.items())), problems
-
-
-def _look_at_pair(files: SplitFiles, pair: PairFiles) -> tuple[Entry | None, dict[int, int], list[str]]:
-    paths = _paths(pair)
-    problems: list[str] = []
-    sizes: list[tuple[int, int] | None] = []
-    hashes: list[str] = []
-    histogram: dict[int, int] = {}
-    for kind, path in zip(("image", "label map", "instance map"), paths, strict=False):
-        allowed = _IMAGE_MODES if kind == "image" else _ID_MODES
-        try:
-            content = path.read_bytes()
-            with Image.open(path) as picture:
-                picture.load()
-                mode, size = picture.mode, picture.size
-                ids = np.asarray(picture) if kind == "label map" and mode in allowed else None
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            problems.append(f"{path}: not readable as an image ({error}); replace the file")
-            sizes.append(None)
-            continue
-        hashes.append(hashlib.sha256(content).hexdigest())
-        sizes.append(size)
-        if mode not in allowed:
-            problems.append(f"{path}: {kind} of mode {mode}; allowed are {', '.join(allowed)}; {_remedy(kind)}")
-        elif ids is not None:
-            histogram = _histogram(ids)
-            problems += _range_problems(files, path, histogram)
-    for path, other in zip(paths[1:], sizes[1:], strict=True):
-        if other is not None and sizes[0] is not None and other != sizes[0]:
-            problems.append(
-                f"{path}: {_wide_high(other)}, but its image {paths[0]} is {_wide_high(sizes[0])}; they must agree"
-            )
-    if problems or sizes[0] is None:
-        return None, histogram, problems
-    names = [_place(path, files.root) for path in paths]
-    entry = Entry(
-        stem=pair.id,
-        image=names[0],
-        label=names[1],
-        instance=names[2] if len(names) > 2 else None,
-        height=sizes[0][1],
-        width=sizes[0][0],
-        image_sha256=hashes[0],
-        label_sha256=hashes[1],
-        instance_sha256=hashes[2] if len(hashes) > 2 else None,
-    )
-    return entry, histogram, []
-
-
-def _paths(pair: PairFiles) -> list[Path]:
-    """Image, label map and, where the data set has them, instance map."""
-    return [pair.image, pair.label] + ([pair.instance] if pair.instance is not None else [])
-
-
-def _place(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-
-
-def _remedy(kind: str) -> str:
-    return "save it as RGB" if kind == "image" else "save the ids themselves, one channel, not their colours"
-
-
-def _wide_high(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]} (width x height)"
-
-
-def _histogram(ids: np.ndarray[Any, Any]) -> dict[int, int]:
-    values, counts = np.unique(ids, return_counts=True)
-    return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _range_problems(files: SplitFiles, path: Path, histogram: Mapping[int, int]) -> list[str]:
-    wrong = [value for value in histogram if not 0 <= value < files.values and value != files.dont_care_value]
-    if not wrong:
-        return []
-    shown = ", ".join(f"{value} ({histogram[value]} pixels)" for value in wrong[:8])
-    shown += f" and {len(wrong) - 8} more values" if len(wrong) > 8 else ""
-    allowed = f"0 to {files.values - 1}"
-    if files.dont_care_value is not None:
-        allowed += f", and {files.dont_care_value} for don't care"
-    return [f"{path}: label {shown}; allowed are {allowed}; correct the file or the number of classes"]
-
-
-def _content_hash(entries: list[Entry], settings: list[Any]) -> str:
-    parts = [[e.stem, e.image_sha256, e.label_sha256, e.instance_sha256] for e in entries]
-    return hashlib.sha256(json.dumps([settings[3:], parts]).encode()).hexdigest()
-
-
-def _record_path(files: SplitFiles, manifest_dir: Path | None) -> Path:
+def record_path(files: SplitFiles, manifest_dir: Path | None = None) -> Path:
+    """Where the record of these files is kept."""
     if manifest_dir is None:
         manifest_dir = cache_folder() / "manifests"
     place = f"{files.root.absolute()}\n{files.layout!r}"
@@ -212,17 +122,106 @@ def _record_path(files: SplitFiles, manifest_dir: Path | None) -> Path:
     return manifest_dir / f"{files.name}-{files.split}-{tag}.json"
 
 
-def _read_record(path: Path, fingerprint: Mapping[str, list[int]], settings: list[Any]) -> Manifest | None:
+def manifest_to_plain(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as JSON values; the entries as a table of columns, which is small and fast to read."""
+    plain = {item.name: getattr(manifest, item.name) for item in fields(manifest) if item.name != "entries"}
+    columns = {item.name: [getattr(entry, item.name) for entry in manifest.entries] for item in fields(Entry)}
+    return {**plain, "warnings": list(manifest.warnings), "entries": columns}
+
+
+def manifest_from_plain(plain: Mapping[str, Any]) -> Manifest:
+    """The manifest that ``manifest_to_plain`` gave."""
+    columns = plain["entries"]
+    rows = zip(*(columns[item.name] for item in fields(Entry)), strict=True)
+    names = [item.name for item in fields(Entry)]
+    return Manifest(
+        **{
+            **plain,
+            "entries": tuple(Entry(**dict(zip(names, row, strict=True))) for row in rows),
+            "label_pixels": {int(value): count for value, count in plain["label_pixels"].items()},
+            "label_images": {int(value): count for value, count in plain["label_images"].items()},
+            "warnings": tuple(plain["warnings"]),
+        }
+    )
+
+
+def leaks(train: Manifest, val: Manifest) -> list[str]:
+    """A warning for pictures that are in both splits, naming the first of them; empty where there is none."""
+    trained = {entry.picture: entry.image for entry in train.entries}
+    shared = [(trained[entry.picture], entry.image) for entry in val.entries if entry.picture in trained]
+    if not shared:
+        return []
+    named = "; ".join(f"{ours} = {theirs}" for ours, theirs in shared[:5])
+    more = f"; and {len(shared) - 5:,} more" if len(shared) > 5 else ""
+    return [
+        f"{len(shared):,} of {len(val.entries):,} validation pictures are also in the training split ({named}{more}): "
+        "scores on them say nothing about new images; remove them from one of the splits"
+    ]
+
+
+def _manifest(files: SplitFiles, facts: list[PairFacts], settings: list[Any]) -> Manifest:
+    entries = tuple(_entry(one) for one in facts)
+    pixels: Counter[int] = Counter()
+    images: Counter[int] = Counter()
+    for one in facts:
+        pixels.update(one.histogram)
+        images.update(one.histogram.keys())
+    return Manifest(
+        name=files.name,
+        split=files.split,
+        layout=files.layout.name,
+        official_pairs=files.official_pairs,
+        entries=entries,
+        label_pixels=dict(sorted(pixels.items())),
+        label_images=dict(sorted(images.items())),
+        image_modes=dict(sorted(Counter(one.files[0].mode for one in facts if one.files[0] is not None).items())),
+        warnings=tuple(split_warnings(files, facts)),
+        content_hash=_content_hash(entries, settings),
+    )
+
+
+def _entry(facts: PairFacts) -> Entry:
+    image, label = facts.files[:2]
+    instance = facts.files[2] if len(facts.files) > 2 else None
+    assert image is not None, "pairs with unreadable files were refused"
+    assert label is not None, "pairs with unreadable files were refused"
+    places = [place for place, _, _ in facts.key]
+    return Entry(
+        stem=facts.id,
+        image=places[0],
+        label=places[1],
+        instance=places[2] if len(places) > 2 else None,
+        height=image.height,
+        width=image.width,
+        image_sha256=image.sha256,
+        label_sha256=label.sha256,
+        instance_sha256=instance.sha256 if instance is not None else None,
+        picture=facts.picture,
+        instance_ids=facts.instance_ids,
+    )
+
+
+def _content_hash(entries: Iterable[Entry], settings: list[Any]) -> str:
+    parts = [[e.stem, e.image_sha256, e.label_sha256, e.instance_sha256] for e in entries]
+    return hashlib.sha256(json.dumps([settings[3:], parts]).encode()).hexdigest()
+
+
+def _mark(keys: Mapping[str, Key], settings: list[Any], official_pairs: int | None) -> str:
+    """What the record must carry to be about these files as they are now."""
+    return hashlib.sha256(json.dumps([settings, official_pairs, list(keys.items())]).encode()).hexdigest()
+
+
+def _write_record(path: Path, mark: str, manifest: Manifest) -> None:
+    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump({"mark": mark, "manifest": manifest_to_plain(manifest)}, stream, separators=(",", ":"))
+
+
+def _read_record(path: Path, mark: str) -> Manifest | None:
     """The recorded manifest if it is about these files as they are now."""
     if not path.is_file():
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
+    except ValueError:
         return None  # half a file from a broken disk: look again
-    if record.get("settings") != settings or record.get("fingerprint") != fingerprint:
-        return None
-    fields = dict(record["manifest"])
-    fields["entries"] = tuple(Entry(**entry) for entry in fields["entries"])
-    fields["label_pixels"] = {int(value): count for value, count in fields["label_pixels"].items()}
-    return Manifest(**fields)
+    return manifest_from_plain(record["manifest"]) if record.get("mark") == mark else None
