@@ -3,6 +3,7 @@
     STORE/runs/<run name>/        run.json status.json metrics.jsonl provenance.json error.txt
                                   checkpoints/ samples/ generated/<step>-<weights>/ tensorboard/
     STORE/evaluations/<eval id>/  evaluation.json confusion.npz
+    STORE/jobs/<job key>/         job.json submissions.jsonl lives.jsonl logs/
     STORE/studies/<study>.json    what was last asked for, so that a copied store reports by itself
 
 A run's state is what its own folder says. Nothing here imports torch or pandas, so a copied store can be read anywhere.
@@ -264,6 +265,10 @@ class Store:
             for path in sorted(folder.iterdir()):
                 if (path / "run.json").is_file():
                     yield RunFolder(path)
+
+    def job_folder(self, key: str) -> Path:
+        """Files of one job of a backend, by :attr:`bench.plan.Job.key`: its description, submissions, lives, logs."""
+        return self.root / "jobs" / key
 
     def evaluation_folder(self, eval_id: str) -> Path:
         return self.root / "evaluations" / eval_id
