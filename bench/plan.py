@@ -1,4 +1,4 @@
-"""The planner: from a study and what the store holds to one action, with its reason, for every job. Pure.
+"""The planner: from a study and what store and scheduler hold to one action, with its reason, for every job. Pure.
 
 A job is the training of one run, or one evaluation. Nothing is executed here, and nothing imports torch or pandas.
 """
@@ -6,15 +6,17 @@ A job is the training of one run, or one evaluation. Nothing is executed here, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
 from bench.evaluation.protocols import get_protocol
 from bench.evaluation.weights import weights_sha256
+from bench.job_records import JobRecords
 from bench.plain import content_hash
 from bench.run_spec import RunSpec
+from bench.scheduler import INTERRUPTIONS, Scheduled
 from bench.store import EvaluationSpec, RunStatus, Store
 from bench.study import Row, Study, StudyDataset
 
@@ -65,10 +67,12 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """What the store knows of one job."""
+    """What the store knows of one job, and what a scheduler does."""
 
     status: RunStatus
     has_checkpoint: bool = False
+    scheduled: Scheduled | None = None
+    """None: it was never handed to a scheduler."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,10 @@ class Action:
     verb: Verb
     job: Job
     reason: str
+    after: tuple[str, ...] = ()
+    """The scheduler's numbers of the training, already handed over, that an evaluation is to wait for."""
+    replaces: tuple[str, ...] = ()
+    """The scheduler's numbers of jobs to cancel before this one is handed over."""
 
     @property
     def runs(self) -> bool:
@@ -134,54 +142,124 @@ def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec) -> list
     return [train, judge]
 
 
-def job_state(store: Store, job: Job) -> JobState:
-    """What the store holds of ``job``."""
+def job_state(store: Store, job: Job, scheduled: Scheduled | None = None) -> JobState:
+    """What the store holds of ``job``, with what its scheduler was heard to say.
+
+    Without that, what the records of the store say alone: no scheduler is asked here.
+    """
+    if scheduled is None:
+        record = JobRecords(store).latest(job.key)
+        scheduled = record.scheduled() if record is not None else None
     if job.evaluation is not None:
-        if store.evaluation(job.evaluation.eval_id) is not None:
-            return JobState(status=RunStatus(state="done"))
-        holder = store.evaluation_holder(job.evaluation.eval_id)
-        if holder is not None:
-            return JobState(status=RunStatus(state="running", host=holder.host, pid=holder.pid))
-        error = store.evaluation_error(job.evaluation.eval_id)
-        return JobState(status=RunStatus(state="failed", error=error) if error else RunStatus(state="pending"))
+        return JobState(status=_evaluation_status(store, job.evaluation), scheduled=scheduled)
     assert job.run is not None
     folder = store.run(job.run)
-    return JobState(status=folder.status(), has_checkpoint=any(folder.checkpoints.glob("step_*.pt")))
+    has_checkpoint = any(folder.checkpoints.glob("step_*.pt"))
+    return JobState(status=folder.status(), has_checkpoint=has_checkpoint, scheduled=scheduled)
+
+
+def _evaluation_status(store: Store, spec: EvaluationSpec) -> RunStatus:
+    if store.evaluation(spec.eval_id) is not None:
+        return RunStatus(state="done")
+    holder = store.evaluation_holder(spec.eval_id)
+    if holder is not None:
+        return RunStatus(state="running", host=holder.host, pid=holder.pid)
+    error = store.evaluation_error(spec.eval_id)
+    return RunStatus(state="failed", error=error) if error else RunStatus(state="pending")
 
 
 def plan(jobs: list[Job], states: dict[str, JobState], *, retry_failed: bool = True) -> list[Action]:
     """One action for every job, decided from the states alone (by job key; absent: nothing is known)."""
     decided: dict[str, Action] = {}
-    trained: dict[str, Action] = {}
+    trained: dict[str, tuple[Action, JobState]] = {}
     actions: list[Action] = []
     for job in jobs:
+        state = states.get(job.key, JobState(status=RunStatus(state="pending")))
         if job.key in decided:
             action = Action(verb=Verb.SKIP, job=job, reason=f"the same work as '{decided[job.key].job.title}'")
         else:
-            state = states.get(job.key, JobState(status=RunStatus(state="pending")))
-            action = _decide(job, state, trained, retry_failed)
+            training = trained.get(job.run.run_id) if job.kind == "evaluate" and job.run is not None else None
+            action = _decide(job, state, training, retry_failed)
             decided[job.key] = action
         if job.kind == "train" and job.run is not None:
-            trained.setdefault(job.run.run_id, action)
+            trained.setdefault(job.run.run_id, (action, state))
         actions.append(action)
     return actions
 
 
-def _decide(job: Job, state: JobState, trained: dict[str, Action], retry_failed: bool) -> Action:
-    status = state.status
+def _decide(job: Job, state: JobState, training: tuple[Action, JobState] | None, retry_failed: bool) -> Action:
+    """The action for one job; ``training`` is what was decided for the training that an evaluation needs."""
+    status, scheduled = state.status, state.scheduled
     if status.state == "done":
         return Action(verb=Verb.SKIP, job=job, reason="finished")
     if status.state == "running":
         where = f" on {status.host}" if status.host else ""
         return Action(verb=Verb.WAIT, job=job, reason=f"running{where}, {status.fraction:.0%}")
-    if job.kind == "evaluate" and job.run is not None:
-        training = trained.get(job.run.run_id)
-        if training is not None and training.verb is Verb.WAIT:
-            return Action(verb=Verb.WAIT, job=job, reason="its training is not finished")
-        if training is not None and training.verb is Verb.CANCEL:
+    stale = _waits_for_another_life(scheduled, training)
+    if scheduled is not None and scheduled.state != "ended" and not scheduled.hopeless and not stale:
+        return Action(verb=Verb.WAIT, job=job, reason=_waiting(scheduled))
+    after: tuple[str, ...] = ()
+    if training is not None:
+        action, known = training
+        if action.verb is Verb.CANCEL:
             return Action(verb=Verb.WAIT, job=job, reason="its training failed")
-    if status.state == "failed":
-        why = status.error.splitlines()[0] if status.error else "no word of why"
+        if action.verb is Verb.WAIT and (known.scheduled is None or not known.scheduled.live):
+            return Action(verb=Verb.WAIT, job=job, reason="its training is not finished")
+        if action.verb is Verb.WAIT and known.scheduled is not None:
+            after = known.scheduled.numbers
+    if stale and scheduled is not None:
+        reason = f"{scheduled.name} waits for an earlier life of its training; it is cancelled and submitted anew"
+        return Action(verb=Verb.RETRY, job=job, reason=reason, after=after, replaces=scheduled.numbers)
+    if scheduled is not None and scheduled.hopeless:
+        return replace(_hopeless(job, state, scheduled, retry_failed), after=after)
+    return replace(_free(job, state, retry_failed), after=after)
+
+
+def _waits_for_another_life(scheduled: Scheduled | None, training: tuple[Action, JobState] | None) -> bool:
+    """Whether a pending evaluation was made to wait for a submission of its training that is not the present one."""
+    if scheduled is None or training is None or scheduled.state != "pending" or not scheduled.after:
+        return False
+    action, known = training
+    if action.runs:
+        return True
+    if action.verb is not Verb.WAIT or known.scheduled is None or not known.scheduled.live:
+        return False
+    return not set(scheduled.after) & set(known.scheduled.numbers)
+
+
+def _waiting(scheduled: Scheduled) -> str:
+    if scheduled.state == "running":
+        return f"running as {scheduled.name}{f' on {scheduled.node}' if scheduled.node else ''}"
+    if scheduled.state == "pending":
+        return f"pending as {scheduled.name}{f' ({scheduled.reason})' if scheduled.reason else ''}"
+    if scheduled.reason:
+        return f"handed over as {scheduled.name}: {scheduled.reason}"
+    return f"handed over as {scheduled.name}; not asked how it stands (give --backend and --profile to ask)"
+
+
+def _hopeless(job: Job, state: JobState, scheduled: Scheduled, retry_failed: bool) -> Action:
+    why = f"{scheduled.name} can never start ({scheduled.reason}{f': {scheduled.advice}' if scheduled.advice else ''})"
+    if not retry_failed:
+        return Action(verb=Verb.CANCEL, job=job, reason=f"{why}; not retried")
+    verb = Verb.RESUME if state.has_checkpoint else Verb.RETRY
+    reason = f"{why}; it is cancelled and submitted anew"
+    return Action(verb=verb, job=job, reason=reason, replaces=scheduled.numbers)
+
+
+def _free(job: Job, state: JobState, retry_failed: bool) -> Action:
+    """The action for a job that nobody works at and no queue holds."""
+    status, ended = state.status, state.scheduled
+    stopped = ended is not None and ended.cause in INTERRUPTIONS
+    if ended is not None and stopped and not (ended.cause == "completed" and status.state == "failed"):
+        if state.has_checkpoint:
+            return Action(verb=Verb.RESUME, job=job, reason=f"{ended.ending()}; has a checkpoint")
+        return Action(verb=Verb.SUBMIT, job=job, reason=f"{ended.ending()}; begins anew")
+    if status.state == "failed" or ended is not None:
+        why = status.error.splitlines()[0] if status.error else ""
+        if ended is not None and ended.cause != "completed":
+            told = f"{ended.cause}, {ended.name}" if ended.cause not in ("", "failed") else ended.name
+            why = f"{why} ({told})" if why else ended.ending()
+        why = why or "no word of why"
         if not retry_failed:
             return Action(verb=Verb.CANCEL, job=job, reason=f"failed before ({why}); not retried")
         if state.has_checkpoint:
@@ -192,10 +270,48 @@ def _decide(job: Job, state: JobState, trained: dict[str, Action], retry_failed:
     return Action(verb=Verb.SUBMIT, job=job, reason="not in the store" if job.kind == "train" else "not judged yet")
 
 
-def plan_study(study: Study, store: Store, *, retry_failed: bool = True) -> list[Action]:
-    """:func:`plan` with the states that the store holds now."""
+def limited(
+    actions: Iterable[Action], room: int, limit: int, places: Callable[[Job], int] = lambda job: 1
+) -> list[Action]:
+    """The actions with no more jobs handed over than a queue has ``room`` for, of the ``limit`` that a site allows.
+
+    ``places`` says how many places a job takes. Jobs are taken in order; an evaluation never before its training.
+    """
+    kept: list[Action] = []
+    left_out: set[str] = set()
+    for action in actions:
+        run_id = action.job.run.run_id if action.job.run is not None else None
+        if not action.runs:
+            kept.append(action)
+        elif action.job.kind == "evaluate" and run_id in left_out:
+            kept.append(replace(action, verb=Verb.WAIT, reason="its training is not submitted yet", replaces=()))
+        elif places(action.job) <= room:
+            room -= places(action.job)
+            kept.append(action)
+        else:
+            room = 0
+            if action.job.kind == "train" and run_id is not None:
+                left_out.add(run_id)
+            reason = f"the queue may hold {limit} of our jobs and is full; run again when some have ended"
+            kept.append(replace(action, verb=Verb.WAIT, reason=reason, replaces=()))
+    return kept
+
+
+def study_states(
+    study: Study, store: Store, scheduled: Mapping[str, Scheduled] | None = None
+) -> tuple[list[Job], dict[str, JobState]]:
+    """Every job of a study with its state; ``scheduled`` is what a scheduler was heard to say, by job key."""
     jobs = study_jobs(study)
-    return plan(jobs, {job.key: job_state(store, job) for job in jobs}, retry_failed=retry_failed)
+    heard = scheduled or {}
+    return jobs, {job.key: job_state(store, job, heard.get(job.key)) for job in jobs}
+
+
+def plan_study(
+    study: Study, store: Store, *, retry_failed: bool = True, scheduled: Mapping[str, Scheduled] | None = None
+) -> list[Action]:
+    """:func:`plan` with the states that the store holds now, and what a scheduler was heard to say."""
+    jobs, states = study_states(study, store, scheduled)
+    return plan(jobs, states, retry_failed=retry_failed)
 
 
 def summary(actions: Iterable[Action]) -> str:

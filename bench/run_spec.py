@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from baselines.recipe import Recipe, Schedule
@@ -134,7 +135,7 @@ class RunSpec:
                     f"starts from {source!r} with z_dim {z_dim}; it must start from 'z' of the same length"
                 )
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """12 hexadecimal digits: equal for equal training of one variant, in whatever study it occurs.
 

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,7 +83,7 @@ class EvaluationSpec:
     """sha256 of judge and extractor files by name; ``missing`` where a file is not there (then it is judged again
     once it is)."""
 
-    @property
+    @cached_property
     def eval_id(self) -> str:
         """12 hexadecimal digits."""
         data = self.dataset
