@@ -45,7 +45,7 @@ def study() -> Study:
             StudyDataset(
                 ref=dataset_ref("coco_stuff", size=SIZE),
                 training=training,
-                protocol="coco-stuff-generated-size",
+                protocol="paper2019-coco",
             ),
         ),
         published_table=None,

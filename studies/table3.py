@@ -57,7 +57,7 @@ def study() -> Study:
             StudyDataset(
                 ref=ref,
                 training=training,
-                protocol="coco-stuff-generated-size",
+                protocol="paper2019-coco",
                 published_dataset="COCO-Stuff",
             ),
         ),

@@ -77,7 +77,7 @@ def test_every_verb_explains_itself(verb: str, inside: Inside) -> None:
     [
         ("variants", {"name", "summary", "table_rows", "paper_params_m", "recipes", "provenance"}, "spade-decoder"),
         ("datasets", {"name", "title", "size", "label_ids", "channels", "files"}, "coco_stuff"),
-        ("protocols", {"name", "dataset", "judge", "metrics", "summary"}, "synthetic@1"),
+        ("protocols", {"name", "dataset", "judge", "metrics", "summary"}, "synthetic@2"),
         ("studies", {"name", "summary"}, "quickstart"),
         ("weights", {"name", "file", "purpose", "found", "licence", "address"}, "inception-fid"),
     ],
@@ -99,7 +99,7 @@ def test_list(kind: str, fields: set[str], name: str) -> None:
         ("variant", "concat-decoder", ["reconstruction: no code was released", "79M", "released code (NVlabs/SPADE)"]),
         ("variant", "pix2pixhd", ["Table 3: pix2pixHD", "released code (NVIDIA/pix2pixHD)", "least_squares"]),
         ("dataset", "coco_stuff", ["184 channels", "SPADE_BENCH_DATA_COCO_STUFF", "don't care"]),
-        ("protocol", "synthetic@1", ["FD@synthetic-judge", "not an FID", "paper section 4"]),
+        ("protocol", "synthetic@2", ["FD@synthetic-judge", "not an FID", "paper section 4"]),
         ("study", "quickstart", ["decoder w/ SPADE", "seeds", "protocol synthetic"]),
     ],
 )
@@ -130,7 +130,7 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
     [
         (["show", "variant", "spade-decodr"], "did you mean 'spade-decoder'?\nregistered variants: concat-decoder, "),
         (["show", "dataset", "coco"], "unknown dataset 'coco'; choose one of synthetic, coco_stuff"),
-        (["show", "protocol", "fid"], "no protocol is called 'fid'; known are: synthetic@1, "),
+        (["show", "protocol", "fid"], "no protocol is called 'fid'; known are: synthetic@2, "),
         (["show", "study", "quikstart"], "no study is called 'quikstart'; did you mean 'quickstart'?\nstudies: "),
         (["plan", "table9"], "no study is called 'table9'"),
         (["status", "table9"], "no study is called 'table9'"),

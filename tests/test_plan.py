@@ -171,5 +171,5 @@ def test_a_study_is_validated() -> None:
         replace(STUDY, seeds=())
     with pytest.raises(ValueError, match=r"seeds \(1, 1\) repeat a value"):
         replace(STUDY, seeds=(1, 1))
-    with pytest.raises(ValueError, match="protocol coco-stuff-generated-size@1 judges coco_stuff, not synthetic"):
-        replace(STUDY, datasets=(replace(STUDY.datasets[0], protocol="coco-stuff-generated-size"),))
+    with pytest.raises(ValueError, match="protocol paper2019-coco@1 judges coco_stuff, not synthetic"):
+        replace(STUDY, datasets=(replace(STUDY.datasets[0], protocol="paper2019-coco"),))

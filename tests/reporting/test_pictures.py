@@ -42,7 +42,7 @@ def test_score_plot_says_what_is_compared_and_is_the_same_twice(partial: FakeSto
     for word in (
         "mIoU",
         "parameters of the generator",
-        "synthetic@1",
+        "synthetic@2",
         "200 validation images",
         "One seed",
         "real images",

@@ -80,7 +80,7 @@ def test_csv_has_one_line_a_cell_with_unrounded_values(partial: FakeStore) -> No
     found = {(line["row"], line["column"]): line for line in lines}
     distance = found["SPADE decoder", "FD@synthetic-judge"]
     assert (distance["state"], float(distance["value"]), distance["n_seeds"]) == ("value", 3.456, "1")
-    assert distance["protocol"] == "synthetic@1"
+    assert distance["protocol"] == "synthetic@2"
     missing = found["SPADE decoder", "FID@tf"]
     assert (missing["state"], missing["value"], missing["detail"]) == ("n/a", "", f"n/a ({MISSING})")
     assert float(found["SPADE decoder", "parameters"]["value"]) == 1_234_567

@@ -31,6 +31,7 @@ def test_empty_store_gives_every_row_pending(fake: FakeStore) -> None:
         "accu@all",
         "accu@labelled",
         "FD@synthetic-judge",
+        "FD@efficientnet-lite0",
         "FID@tf",
     ]
 
@@ -71,7 +72,7 @@ def test_parameters_come_from_provenance_or_stay_blank(partial: FakeStore) -> No
 def test_footnote_names_run_step_weights_protocol_commit_and_images(partial: FakeStore) -> None:
     run_id = partial.run_spec("SPADE decoder").run_id
     footnote = table_of(partial).cell("SPADE decoder", "mIoU").footnote
-    assert footnote == f"run {run_id}; step 300 (last), raw weights; synthetic@1; commit abcdef0123; 200 images"
+    assert footnote == f"run {run_id}; step 300 (last), raw weights; synthetic@2; commit abcdef0123; 200 images"
 
 
 def test_several_seeds_give_mean_and_interval_as_scipy(tmp_path: Path) -> None:
@@ -183,8 +184,8 @@ def test_rank_agreement_needs_three_rows(partial: FakeStore) -> None:
 def test_notes_explain_protocol_scale_reconstruction_and_bound(partial: FakeStore) -> None:
     table = table_of(partial)
     notes = "\n".join(table.notes)
-    assert "synthetic@1" in table.title
-    assert "Protocol synthetic@1" in notes
+    assert "synthetic@2" in table.title
+    assert "Protocol synthetic@2" in notes
     assert "widths of 8, 300 steps." in notes
     assert "† reconstruction, decoder w/ Concat:" in notes
     assert {row.label: row.marks for row in table.rows}["decoder w/ Concat"] == "†"
