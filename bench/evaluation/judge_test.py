@@ -38,8 +38,8 @@ class JudgeTest:
     input_resize: Literal["none", "pil-bilinear", "pil-bicubic", "opencv-bilinear", "tensor-bilinear"] = "none"
     """PIL smooths when it shrinks, OpenCV and tensors do not. ``tensor-bilinear`` resizes the normalised image."""
     scale_step: Literal["factor", "size-ratio"] = "factor"
-    """The step of ``tensor-bilinear`` over the image: 1 / scale, or the ratio of the rounded sizes. They agree where the
-    sides times the scale are whole numbers (so at 256 px)."""
+    """The step of ``tensor-bilinear`` over the image: 1 / scale, or the ratio of the rounded sizes. They agree where
+    the sides times the scale are whole numbers (so at 256 px)."""
     output_resize: Literal["bilinear", "deconvolution-x8"] = "bilinear"
     """``bilinear``: logits to the label map's size (corners not aligned). ``deconvolution-x8``: by the network's own
     fixed layer, which lets zeros in at the border."""
