@@ -117,6 +117,8 @@ class Evaluation:
     """Ground-truth pixels by class name."""
     selection_note: str = ""
     seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    """Where the time of rank 0 went."""
     provenance: dict[str, Any] = field(default_factory=dict)
 
 

@@ -23,10 +23,10 @@ CHUNK_IMAGES = 8
 images whatever the number of ranks, and the numbers agree to the bit."""
 
 
-def chunks_of(count: int, rank: int, world: int) -> list[range]:
+def chunks_of(count: int, rank: int, world: int, images: int = CHUNK_IMAGES) -> list[range]:
     """This rank's chunks of the indices 0 to ``count - 1``: every ``world``-th chunk, without padding."""
-    starts = range(0, count, CHUNK_IMAGES)
-    return [range(start, min(start + CHUNK_IMAGES, count)) for start in list(starts)[rank::world]]
+    starts = range(0, count, images)
+    return [range(start, min(start + images, count)) for start in list(starts)[rank::world]]
 
 
 def noise_for(sample_id: str, noise_seed: int, z_dim: int) -> NDArray[np.float32]:
@@ -61,13 +61,18 @@ def generate_images(
     *,
     z_dim: int | None,
     noise_seed: int,
+    label_of: NDArray[np.integer] | None = None,
 ) -> list[NDArray[np.uint8]]:
-    """Images (H, W, 3) uint8 for the label maps at ``indices``, in eval mode (running statistics, as released)."""
+    """Images (H, W, 3) uint8 for the label maps at ``indices``, in eval mode (running statistics, as released).
+
+    ``label_of`` (label ids,) gives the id that the generator wants for each id of the data set; None: the same.
+    """
     was_training = generator.training
     generator.eval()
     try:
         samples = [dataset.load(index) for index in indices]
-        labels = torch.from_numpy(np.stack([sample.labels.astype(np.int64) for sample in samples])).to(device)
+        ids = np.stack([sample.labels.astype(np.int64) for sample in samples])
+        labels = torch.from_numpy(ids if label_of is None else label_of.astype(np.int64)[ids]).to(device)
         instances = None
         if dataset.spec.instance_edges:
             stacked = np.stack([np.asarray(sample.instances).astype(np.int64) for sample in samples])
@@ -91,6 +96,7 @@ def generate_split(
     count: int,
     z_dim: int | None,
     noise_seed: int,
+    label_of: NDArray[np.integer] | None = None,
     rank: int = 0,
     world: int = 1,
     report: Callable[[int], None] = lambda images: None,
@@ -100,7 +106,9 @@ def generate_split(
     for chunk in chunks_of(count, rank, world):
         paths = [folder / f"{dataset.sample_id(index)}.png" for index in chunk]
         if not all(path.is_file() for path in paths):
-            images = generate_images(generator, dataset, chunk, device, z_dim=z_dim, noise_seed=noise_seed)
+            images = generate_images(
+                generator, dataset, chunk, device, z_dim=z_dim, noise_seed=noise_seed, label_of=label_of
+            )
             for path, image in zip(paths, images, strict=True):
                 with written_beside(path) as temporary:
                     Image.fromarray(image).save(temporary, format="PNG")
