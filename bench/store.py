@@ -233,10 +233,12 @@ class RunFolder:
 
 
 def _alive(status: RunStatus, folder: Path) -> bool:
-    """Whether a run that says 'running' does: its process lives, or has renewed its claim from another machine."""
+    """Whether a run that says 'running' does: somebody living holds its folder, or its process lives or has just."""
+    if holder_of(folder) is not None:
+        return True
     if status.host == socket.gethostname():
         return process_lives(status.pid, status.updated)
-    return holder_of(folder) is not None or time.time() - status.updated < HEARTBEAT_LOST_S
+    return time.time() - status.updated < HEARTBEAT_LOST_S
 
 
 class Store:
