@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,13 @@ class SplitFiles:
         """Label files hold 0 to ``values - 1`` (besides ``dont_care_value``)."""
         return self.classes + int(self.dont_care_in_range)
 
+    def label_ids(self, values: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Values of a label file as label ids, in the smallest dtype that holds them all."""
+        dtype = np.uint8 if self.spec.ids <= 256 else np.uint16
+        if self.dont_care_value is None:
+            return values.astype(dtype)
+        return np.where(values == self.dont_care_value, self.classes, values).astype(dtype)
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairedDataset:
@@ -146,7 +153,7 @@ class PairedDataset:
         return Sample(id=entry.stem, labels=labels, instances=instances, image=image)
 
     def truth(self, index: int) -> NDArray[np.integer]:
-        return self._labels(read_ids(self.files.root / self._entry(index).label))
+        return self.files.label_ids(read_ids(self.files.root / self._entry(index).label))
 
     def native_size(self, index: int) -> tuple[int, int]:
         entry = self._entry(index)
@@ -159,17 +166,10 @@ class PairedDataset:
     def _entry(self, index: int) -> Entry:
         return self.manifest.entries[check_index(index, len(self), f"{self.name}/{self.split}")]
 
-    def _labels(self, values: NDArray[np.integer]) -> NDArray[np.integer]:
-        """Values of a label file as label ids, in the smallest dtype that holds them all."""
-        dtype = np.uint8 if self.spec.ids <= 256 else np.uint16
-        if self.files.dont_care_value is None:
-            return values.astype(dtype)
-        return np.where(values == self.files.dont_care_value, self.files.classes, values).astype(dtype)
 
-
-def read_ids(path: Path) -> NDArray[np.integer]:
+def read_ids(file: Path | BinaryIO) -> NDArray[np.integer]:
     """The values of a one-channel file, (H, W); a palette file gives its indices."""
-    with Image.open(path) as picture:
+    with Image.open(file) as picture:
         ids = np.asarray(picture)
     return ids.astype(np.uint8) if ids.dtype == np.bool_ else ids
 

@@ -29,27 +29,29 @@ def draw_augmentation(rule: AugmentationRule, seed: int, epoch: int, index: int)
 
 def prepare_image(image: Image.Image, size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[np.uint8]:
     """Resize (bicubic), crop and flip an image. Returns (H, W, 3) uint8 at ``size`` (height, width)."""
-    height, width = _load_size(size, augmentation)
+    height, width = load_size(size, augmentation)
     resized = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
-    return _crop_and_flip(np.asarray(resized, dtype=np.uint8), size, augmentation)
+    return crop_and_flip(np.asarray(resized, dtype=np.uint8), size, augmentation)
 
 
 def prepare_ids(ids: NDArray[Any], size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[Any]:
     """Resize (nearest), crop and flip a map of ids (H, W), with the decisions of its image; the dtype is kept."""
-    height, width = _load_size(size, augmentation)
+    height, width = load_size(size, augmentation)
     resized = ids
     if ids.shape != (height, width):
         picture = Image.fromarray(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         resized = np.asarray(picture.resize((width, height), Image.Resampling.NEAREST)).astype(ids.dtype)
-    return _crop_and_flip(resized, size, augmentation)
+    return crop_and_flip(resized, size, augmentation)
 
 
-def _load_size(size: tuple[int, int], augmentation: Augmentation | None) -> tuple[int, int]:
+def load_size(size: tuple[int, int], augmentation: Augmentation | None) -> tuple[int, int]:
+    """Height and width, pixels, that a pair is resized to before a window of ``size`` is cut from it."""
     scale = 1.0 if augmentation is None else augmentation.load_scale
     return round(size[0] * scale), round(size[1] * scale)
 
 
-def _crop_and_flip(array: NDArray[Any], size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[Any]:
+def crop_and_flip(array: NDArray[Any], size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[Any]:
+    """What follows on resizing to ``load_size``: (H, W) or (H, W, 3) cut to ``size`` and mirrored; as it is with None."""
     if augmentation is None:
         return array
     top = int(augmentation.crop_y * (array.shape[0] - size[0] + 1))
