@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.evaluation.protocols import get_protocol
 from bench.reporting.cells import Column, TableRow
 from bench.reporting.collect import MeasuredRow
-from bench.reporting.published import COUNTERPARTS, published_cell, published_datasets
+from bench.reporting.published import counterpart_of, published_cell, published_datasets
 from bench.reporting.statistics import kendall_tau
 from bench.study import Study, StudyDataset
 
@@ -99,11 +99,9 @@ def _published_notes(study: Study, dataset: StudyDataset, columns: Sequence[Colu
         ]
     notes = [f"Δ: our value minus the one of {study.published_table}. An empty cell of the paper is not known to us."]
     compared = [column.metric for column in columns if column.kind == "delta"]
-    for metric in compared:
-        caveat = COUNTERPARTS[metric].caveat
-        if caveat:
-            notes.append(f"{caveat[0].upper()}{caveat[1:]}.")
-    return notes
+    counterparts = [counterpart_of(metric, get_protocol(dataset.protocol)) for metric in compared]
+    caveats = dict.fromkeys(found.caveat for found in counterparts if found is not None and found.caveat)
+    return notes + [f"{caveat[0].upper()}{caveat[1:]}." for caveat in caveats]
 
 
 def rank_agreement(

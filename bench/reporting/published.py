@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from bench.evaluation.protocol import Protocol
+
 PUBLISHED_CSV = Path(__file__).resolve().parents[2] / "results" / "published.csv"
 _FIELDS = ("table", "method", "dataset", "metric", "value", "note", "source")
 
@@ -37,19 +39,30 @@ class Counterpart:
     """What may differ in meaning; printed wherever the comparison is."""
 
 
-COUNTERPARTS: dict[str, Counterpart] = {
-    "mIoU": Counterpart(metric="mIoU"),
-    "accu@all": Counterpart(
-        metric="accu",
-        caveat="the paper's accu is compared with accu@all: its Cityscapes values suggest that unlabelled pixels were "
-        "counted as errors, which the text does not say",
-    ),
-    "FID@tf": Counterpart(
-        metric="FID",
-        caveat="the paper's FID is compared with FID@tf; an older pytorch-fid may have used another Inception network",
-    ),
+_ACCURACY_CAVEAT = (
+    "the paper's accu is compared with accu@all here: its Cityscapes values suggest that unlabelled pixels were "
+    "counted as errors, which the text does not say"
+)
+_FID_CAVEATS = {
+    "FID@tv2019": "the paper's FID is compared with FID@tv2019 (torchvision's Inception, which pytorch-fid used when "
+    "the paper was written) and with FID@tf (pytorch-fid today); which one it is, is our guess",
+    "FID@tf": "the paper's FID is compared with FID@tf; an older pytorch-fid used torchvision's Inception (FID@tv2019)",
 }
-"""Our metric names and their published counterparts; a metric that is not here is compared with nothing."""
+
+
+def counterpart_of(metric: str, protocol: Protocol) -> Counterpart | None:
+    """The published metric that ``metric`` is compared with under ``protocol``; None where it is with nothing.
+
+    Of the two accuracies only the protocol's ``paper_accuracy`` has one.
+    """
+    if metric == "mIoU":
+        return Counterpart(metric="mIoU")
+    if metric == protocol.paper_accuracy:
+        return Counterpart(metric="accu", caveat=_ACCURACY_CAVEAT if metric == "accu@all" else "")
+    if metric in _FID_CAVEATS:
+        both = "FID@tv2019" in protocol.metrics
+        return Counterpart(metric="FID", caveat=_FID_CAVEATS["FID@tv2019" if both else "FID@tf"])
+    return None
 
 
 def published_cells(path: Path = PUBLISHED_CSV) -> tuple[Published, ...]:

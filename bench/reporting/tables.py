@@ -12,7 +12,7 @@ from bench.evaluation.protocols import Protocol, get_protocol
 from bench.reporting.cells import BLANK, Cell, CellState, Column, Table, TableRow
 from bench.reporting.collect import Collector, Measured, MeasuredRow
 from bench.reporting.notes import table_notes
-from bench.reporting.published import COUNTERPARTS, Published, published_cell, published_datasets
+from bench.reporting.published import Published, counterpart_of, published_cell, published_datasets
 from bench.reporting.statistics import competition_ranks, seed_interval
 from bench.store import Store
 from bench.study import Study, StudyDataset
@@ -122,20 +122,16 @@ def _published_columns(table: str, dataset: StudyDataset, protocol: Protocol) ->
         ]
     else:
         for metric in protocol.metrics:
-            counterpart = COUNTERPARTS.get(metric)
+            counterpart = counterpart_of(metric, protocol)
             if counterpart is None or name not in published_datasets(table, counterpart.metric):
                 continue
-            heading = f"{name} {counterpart.metric}"
-            columns += [
-                Column(
-                    key=f"paper:{name}:{counterpart.metric}",
-                    heading=heading,
-                    kind="paper",
-                    metric=counterpart.metric,
-                    group=group,
-                ),
-                Column(key=f"delta:{metric}", heading=f"Δ {metric}", kind="delta", metric=metric, group=group),
-            ]
+            key = f"paper:{name}:{counterpart.metric}"
+            if all(column.key != key for column in columns):
+                heading = f"{name} {counterpart.metric}"
+                columns.append(Column(key=key, heading=heading, kind="paper", metric=counterpart.metric, group=group))
+            columns.append(
+                Column(key=f"delta:{metric}", heading=f"Δ {metric}", kind="delta", metric=metric, group=group)
+            )
     return columns
 
 
@@ -183,7 +179,7 @@ def _source(found: Published) -> str:
 
 
 def _metric_cell(study: Study, dataset: StudyDataset, metric: str, item: MeasuredRow) -> Cell:
-    counterpart = COUNTERPARTS.get(metric)
+    counterpart = counterpart_of(metric, get_protocol(dataset.protocol))
     found = _published(study, item, dataset.published_dataset, counterpart.metric) if counterpart else None
     published = found.value if found else None
     source = _source(found) if found and published is not None else ""

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from bench.evaluation.metric_table import METRICS
+from bench.evaluation.protocols import get_protocol, list_protocols
 from bench.reporting.published import (
-    COUNTERPARTS,
     PUBLISHED_CSV,
+    counterpart_of,
     published_cell,
     published_cells,
     published_datasets,
@@ -59,11 +60,18 @@ def test_parameters_belong_to_no_data_set() -> None:
     assert len(published_methods("Table 3")) == 8
 
 
-def test_counterparts_are_metrics_of_ours_and_of_the_paper() -> None:
+def test_counterparts_are_metrics_of_the_paper_and_one_accuracy_only() -> None:
     printed = {cell.metric for cell in published_cells()}
-    assert set(COUNTERPARTS) <= set(METRICS)
-    assert {counterpart.metric for counterpart in COUNTERPARTS.values()} <= printed
-    assert "unlabelled" in COUNTERPARTS["accu@all"].caveat
+    for protocol in list_protocols():
+        found = {metric: counterpart_of(metric, protocol) for metric in METRICS}
+        assert {item.metric for item in found.values() if item is not None} <= printed
+        accuracies = [metric for metric, item in found.items() if item is not None and item.metric == "accu"]
+        assert accuracies == ([protocol.paper_accuracy] if protocol.paper_accuracy else [])
+    cityscapes = counterpart_of("accu@all", get_protocol("paper2019-cityscapes"))
+    assert cityscapes is not None
+    assert "unlabelled" in cityscapes.caveat
+    assert counterpart_of("accu@labelled", get_protocol("paper2019-cityscapes")) is None
+    assert counterpart_of("KID@tf", get_protocol("paper2019-coco")) is None
 
 
 def test_every_wrong_line_is_reported_at_once(tmp_path: Path) -> None:
