@@ -77,7 +77,7 @@ def test_every_verb_explains_itself(verb: str, inside: Inside) -> None:
     [
         ("variants", {"name", "summary", "table_rows", "paper_params_m", "recipes", "provenance"}, "spade-decoder"),
         ("datasets", {"name", "title", "size", "label_ids", "channels", "files"}, "coco_stuff"),
-        ("protocols", {"name", "dataset", "judge", "metrics", "summary"}, "synthetic@2"),
+        ("protocols", {"name", "dataset", "judge", "metrics", "guesses", "summary"}, "synthetic@2"),
         ("studies", {"name", "summary"}, "quickstart"),
         ("weights", {"name", "file", "purpose", "found", "licence", "address"}, "inception-fid"),
     ],

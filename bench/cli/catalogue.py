@@ -91,6 +91,7 @@ def _protocols() -> list[dict[str, Any]]:
             "dataset": item.dataset,
             "judge": item.judge,
             "metrics": list(item.metrics),
+            "guesses": list(item.guesses),
             "summary": item.summary,
         }
         for item in list_protocols()
@@ -165,24 +166,10 @@ def _show_variant(name: str) -> None:
 
 
 def _show_protocol(name: str) -> None:
-    from bench.evaluation.metric_table import METRICS
+    from bench.cli.protocol_page import print_protocol
     from bench.evaluation.protocols import get_protocol
 
-    protocol = get_protocol(name)
-    print(f"{protocol.key}: {protocol.summary}\n")
-    print_table([{"field": f, "value": v, "source": s} for f, v, s in protocol.explained()])
-    print("\nmetrics")
-    print_table(
-        [
-            {
-                "metric": metric,
-                "unit": METRICS[metric].unit,
-                "better": "higher" if METRICS[metric].higher_better else "lower",
-                "meaning": METRICS[metric].meaning,
-            }
-            for metric in protocol.metrics
-        ]
-    )
+    print_protocol(get_protocol(name))
 
 
 def _show_dataset(name: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.evaluation.judge_test import DRN_TEST, UPERNET_CSAIL_TEST
+from bench.evaluation.judge_test import UPERNET_CSAIL_TEST
 from bench.evaluation.paper_protocols import (
+    DEEPLAB_V2_TEST_2019,
     FOLLOWUPS_ADE20K,
     FOLLOWUPS_CITYSCAPES,
     FOLLOWUPS_COCO,
@@ -24,17 +25,20 @@ from bench.evaluation.protocol import ANY, MmsegJudge, Protocol
 from bench.evaluation.protocol_parts import COMMON, FOLLOWERS_METRICS, SEGMENTATION, sources_of_test, variation
 
 
-def _judge_check(base: Protocol, name: str, expected: Mapping[str, float], where: str, **changes: Any) -> Protocol:
-    test = changes.get("test", base.test)
+def _judge_check(
+    base: Protocol, name: str, constant: str, expected: Mapping[str, float], where: str, **changes: Any
+) -> Protocol:
+    """``base`` on the photographs themselves; ``constant`` names the test procedure in ``judge_test``."""
     scores = ", ".join(f"{metric} {value:g}" for metric, value in expected.items())
     sources = {
+        "judge_weights": f"{where}: the file with these scores",
         "image_resize": f"{where}: photographs at their own size",
         "label_size": f"{where}: label maps as they are",
         "subject": "this project: is the judge the published one?",
         "metrics": f"{where}: {scores}",
         "paper_accuracy": f"{where}: over labelled pixels",
-        **(sources_of_test("UPERNET_CSAIL_TEST") if test is UPERNET_CSAIL_TEST else {}),
-        **(sources_of_test("DRN_TEST") if test is DRN_TEST else {}),
+        **sources_of_test(constant),
+        **({"test.scale_step": "its scores were made with torch until 1.5"} if constant == "DEEPLAB_V2_TEST" else {}),
     }
     return variation(
         base,
@@ -54,18 +58,21 @@ def _judge_check(base: Protocol, name: str, expected: Mapping[str, float], where
 JUDGE_CHECK_COCO = _judge_check(
     PAPER_COCO,
     "judge-check-coco",
+    "DEEPLAB_V2_TEST",
     {"mIoU": 39.1, "accu@labelled": 66.8},
     "kazuto1011/deeplab-pytorch README, COCO-Stuff 164k val without CRF",
+    test=DEEPLAB_V2_TEST_2019,
 )
 JUDGE_CHECK_ADE20K = _judge_check(
     PAPER_ADE20K,
     "judge-check-ade20k",
+    "UPERNET_CSAIL_TEST",
     {"mIoU": 42.66, "accu@labelled": 81.01},
     "CSAILVision/semantic-segmentation-pytorch README, UPerNet101, multi-scale",
     test=UPERNET_CSAIL_TEST,
 )
 JUDGE_CHECK_CITYSCAPES = _judge_check(
-    PAPER_CITYSCAPES, "judge-check-cityscapes", {"mIoU": 75.6}, "fyu/drn README, DRN-D-105, Cityscapes val"
+    PAPER_CITYSCAPES, "judge-check-cityscapes", "DRN_TEST", {"mIoU": 75.6}, "fyu/drn README, DRN-D-105, Cityscapes val"
 )
 
 SYNTHETIC = Protocol(

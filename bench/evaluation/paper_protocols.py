@@ -6,6 +6,8 @@ evaluation code (#14), so what is a guess is said to be one, and the other readi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bench.evaluation.judge_test import (
     DEEPLAB_V2_TEST,
     DRN_TEST,
@@ -189,14 +191,18 @@ FOLLOWUPS_CITYSCAPES = variation(
     },
 )
 
+DEEPLAB_V2_TEST_2019 = replace(DEEPLAB_V2_TEST, scale_step="size-ratio")
+"""As torch until 1.5 did it, with which DeepLabV2's scores and GAN Compression's were made; equal at 256 px."""
 _ENLARGED = "the other reading of NVlabs/SPADE#39 and #100: the labels stay, the image is enlarged"
 FULLSIZE_COCO = variation(
     PAPER_COCO,
     name="fullsize-coco",
     summary="COCO-Stuff at the label maps' own size: images enlarged, as GAN Compression does",
+    test=DEEPLAB_V2_TEST_2019,
     image_resize="bicubic",
     label_size="native",
     sources={
+        **sources_of_test("DEEPLAB_V2_TEST", scale_step="mit-han-lab/gan-compression ran on torch 1.4"),
         "image_resize": "mit-han-lab/gan-compression metric/coco_scores.py: bicubic to the label map's size",
         "label_size": "mit-han-lab/gan-compression metric/coco_scores.py: the files' own",
     },
