@@ -75,7 +75,7 @@ class Study:
             raise ValueError(f"study {self.name!r}: seeds {self.seeds} repeat a value")
         for dataset in self.datasets:
             protocol = get_protocol(dataset.protocol)
-            if protocol.dataset != dataset.ref.name:
+            if not protocol.judges(dataset.ref.name):
                 raise ValueError(
                     f"study {self.name!r}: protocol {protocol.key} judges {protocol.dataset}, not {dataset.ref.name}"
                 )

@@ -20,6 +20,9 @@ from tests.baselines.test_contract import ADE20K_COUNTS
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = ["doctor", "evaluate", "list", "logs", "params", "plan", "prepare", "report", "run", "show", "status"]
 VERBS += ["train", "why"]
+WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
+WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
+WEIGHTS_FIELDS |= {"package"}
 TINY = "--size 32x32 --train-images 8 --val-images 4 --width 4 --discriminator-width 4 --batch 4 --log-every 1"
 TRAIN = f"train pix2pixhd-pp --dataset synthetic {TINY} --switch no-perceptual --device cpu".split()
 
@@ -79,7 +82,7 @@ def test_every_verb_explains_itself(verb: str, inside: Inside) -> None:
         ("datasets", {"name", "title", "size", "label_ids", "channels", "files"}, "coco_stuff"),
         ("protocols", {"name", "dataset", "judge", "metrics", "guesses", "summary"}, "synthetic@2"),
         ("studies", {"name", "summary"}, "quickstart"),
-        ("weights", {"name", "file", "purpose", "found", "licence", "address"}, "inception-fid"),
+        ("weights", WEIGHTS_FIELDS, "inception-fid"),
     ],
 )
 def test_list(kind: str, fields: set[str], name: str) -> None:

@@ -47,7 +47,15 @@ def list_things(
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    print_table(rows)
+    if kind is Kind.weights:
+        from bench.cli.weights import print_weights
+
+        print_weights(rows)
+    elif kind is Kind.protocols:
+        print_table([{name: row[name] for name in ("name", "dataset", "summary")} for row in rows])
+        print("\nshow protocol NAME: every field with its source; our guesses are marked")
+    else:
+        print_table(rows)
 
 
 def _variants() -> list[dict[str, Any]]:
@@ -105,23 +113,9 @@ def _studies() -> list[dict[str, Any]]:
 
 
 def _weights() -> list[dict[str, Any]]:
-    from bench.evaluation.weights import find_weights, list_weights
+    from bench.cli.weights import weights_rows
 
-    rows = []
-    for item in list_weights():
-        path = find_weights(item.name)
-        there = path is not None and path.is_file()
-        rows.append(
-            {
-                "name": item.name,
-                "file": item.filename,
-                "purpose": item.purpose,
-                "found": str(path) if there else "missing",
-                "licence": item.licence,
-                "address": item.address,
-            }
-        )
-    return rows
+    return weights_rows()
 
 
 _ROWS = {

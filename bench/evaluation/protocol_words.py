@@ -76,7 +76,9 @@ def _input(test: JudgeTest) -> str:
 
 def _weights(protocol: Protocol) -> str:
     if protocol.mmseg is not None and protocol.mmseg.checkpoint:
-        return f"{protocol.mmseg.checkpoint} (sha256 {protocol.mmseg.checkpoint_sha256[:12]})"
+        digest = protocol.mmseg.checkpoint_sha256
+        known = "missing" if digest == "missing" else f"sha256 {digest[:12]}..."
+        return f"{protocol.mmseg.checkpoint} ({known})"
     return ", ".join(get_weights(name).filename for name in protocol.judge_weights) or "none"
 
 
