@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[1]
+SNAPSHOT_FILE = "snapshot.json"
+"""In the root of a frozen copy of the code: what it was copied from."""
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -28,22 +31,30 @@ _PACKAGES = (
 )
 
 
-def _git(*arguments: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, check=True, timeout=20)
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.decode(errors="replace").strip()
 
 
-@lru_cache(maxsize=1)
-def code_state() -> dict[str, Any]:
-    """The commit, and the sha256 of the difference to it, untracked code included (None outside a git checkout)."""
-    commit = _git("rev-parse", "HEAD")
-    difference = _git("diff", "HEAD") if commit else None
+@lru_cache(maxsize=4)
+def code_state(root: Path = _ROOT) -> dict[str, Any]:
+    """The commit, and the sha256 of the difference to it, untracked code included (None outside a git checkout).
+
+    Of a frozen copy: what it was copied from, with its own name as ``snapshot``.
+    """
+    if (root / SNAPSHOT_FILE).is_file():
+        told = json.loads((root / SNAPSHOT_FILE).read_text(encoding="utf-8"))
+        return {**{name: told[name] for name in ("commit", "dirty", "diff_sha256")}, "snapshot": root.name}
+    commit = _git(root, "rev-parse", "HEAD")
+    difference = _git(root, "diff", "HEAD") if commit else None
     if difference is not None:
-        for name in (_git("ls-files", "--others", "--exclude-standard", "--", "*.py", "*.toml") or "").splitlines():
-            difference += f"\nuntracked {name} {hashlib.sha256((_ROOT / name).read_bytes()).hexdigest()}"
+        for name in (
+            _git(root, "ls-files", "--others", "--exclude-standard", "--", "*.py", "*.toml") or ""
+        ).splitlines():
+            difference += f"\nuntracked {name} {hashlib.sha256((root / name).read_bytes()).hexdigest()}"
     return {
         "commit": commit,
         "dirty": bool(difference) if difference is not None else None,
