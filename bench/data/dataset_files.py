@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.dataset import AugmentationRule, DatasetError, check_size
-from bench.data.registry import ENTRIES, Colour, DatasetEntry, root_variable
+from bench.data.entry import DatasetEntry, root_variable
+from bench.data.files import Layout
+from bench.data.layouts.released import Released
+from bench.data.layouts.templates import Templates
+from bench.data.palettes import Colour
+from bench.data.registry import ENTRIES
 from spade_core.label_spec import LabelSpec
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +131,21 @@ def _colour(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(_whole(part) and 0 <= part <= 255 for part in value)
 
 
+def _pattern(value: Any) -> bool:
+    """Whether the text is a folder below the root with ``{split}`` in it, and ``/*`` at the end alone."""
+    if not _text(value) or value.count("{split}") != value.count("{") or "{split}" not in value:
+        return False
+    inner = value.removesuffix("/*")
+    return "*" not in inner and not inner.startswith("/") and ".." not in inner.split("/")
+
+
+def _ending(value: Any) -> bool:
+    return _text(value) and "/" not in value
+
+
+_ENDING_MEANING = "the end of the file names that partners do not share, without extension, such as '_leftImg8bit'"
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Key:
     """A key of a data set file."""
@@ -152,7 +172,27 @@ _KEYS: Mapping[str, _Key] = {
     "scored_classes": _Key(
         fits=_list_of(_whole), meaning="the label ids that a mean over classes runs over, at least one"
     ),
-    "instances": _Key(fits=_truth, meaning="true (there are {train,val}_inst folders) or false"),
+    "instances": _Key(
+        fits=lambda value: _truth(value) or _pattern(value),
+        meaning="true (there are {train,val}_inst folders), false, or the folder's pattern, such as 'inst/{split}'",
+    ),
+    "images": _Key(
+        fits=_pattern,
+        meaning="the folder of the images below the root, with {split} where the split's name stands and '/*' at the "
+        "end where they lie one folder deeper, such as 'images/{split}'",
+    ),
+    "labels": _Key(fits=_pattern, meaning="the folder of the label maps, a pattern such as 'annotations/{split}'"),
+    "image_ending": _Key(fits=_ending, meaning=_ENDING_MEANING),
+    "label_ending": _Key(fits=_ending, meaning=_ENDING_MEANING),
+    "instance_ending": _Key(fits=_ending, meaning=_ENDING_MEANING),
+    "splits": _Key(
+        fits=lambda value: (
+            isinstance(value, dict)
+            and set(value) <= {"train", "val"}
+            and all(_text(name) and "/" not in name for name in value.values())
+        ),
+        meaning="the names of the splits in the folders, such as { train = 'training', val = 'validation' }",
+    ),
     "upsampling": _Key(fits=lambda value: value in ("normal", "more"), meaning="'normal' or 'more'"),
     "flip": _Key(fits=_truth, meaning="true or false"),
     "load_scale": _Key(
@@ -189,6 +229,7 @@ def _contradictions(given: Mapping[str, Any]) -> list[str]:
                 check(given[name])
         except ValueError as error:
             problems.append(f"{name}: {error}")
+    problems += _place_problems(given)
     if "classes" not in given:
         return problems
     classes = _count(given)
@@ -209,6 +250,40 @@ def _contradictions(given: Mapping[str, Any]) -> list[str]:
             "(for a class that should not count use ignore_ids)"
         )
     return problems + _id_problems(given, classes)
+
+
+def _place_problems(given: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the keys that say where the files are."""
+    problems = []
+    named = [key for key in ("images", "labels") if key in given]
+    if len(named) == 1:
+        problems.append(f"{named[0]}: images and labels go together; give both, or neither for {{train,val}}_img")
+    if not named:
+        alone = [key for key in ("image_ending", "label_ending", "instance_ending", "splits") if key in given]
+        alone += ["instances"] if isinstance(given.get("instances"), str) else []
+        problems += [
+            f"{key}: means something with images and labels alone; give them, or leave it out" for key in alone
+        ]
+    elif given.get("instances") is True:
+        problems.append("instances: is true, but images and labels name folders; name theirs, such as 'inst/{split}'")
+    if "instance_ending" in given and not given.get("instances"):
+        problems.append("instance_ending: there are no instances; give the pattern of their folder, or leave it out")
+    return problems
+
+
+def _layout(given: Mapping[str, Any]) -> Layout:
+    instances = given.get("instances", False)
+    if "images" not in given:
+        return Released(has_instances=bool(instances))
+    return Templates(
+        images=given["images"],
+        labels=given["labels"],
+        instances=instances or None,
+        image_ending=given.get("image_ending", ""),
+        label_ending=given.get("label_ending", ""),
+        instance_ending=given.get("instance_ending", ""),
+        splits=tuple(sorted(given.get("splits", {}).items())),
+    )
 
 
 def _id_problems(given: Mapping[str, Any], classes: int) -> list[str]:
@@ -250,7 +325,7 @@ def _entry(path: Path, given: Mapping[str, Any]) -> DatasetEntry:
     if "palette" in given:
         colours = (*((r, g, b) for r, g, b in given["palette"]), *([(40, 40, 40)] if dont_care else []))
     scored = given.get("scored_classes")
-    instances = given.get("instances", False)
+    instances = bool(given.get("instances", False))
     return DatasetEntry(
         name=path.stem,
         title=given["title"].strip(),
@@ -266,6 +341,7 @@ def _entry(path: Path, given: Mapping[str, Any]) -> DatasetEntry:
         ignore_ids=_ignored(given, classes),
         scored_classes=tuple(sorted(set(scored))) if scored is not None else None,
         has_instances=instances,
+        layouts=(_layout(given),),
         note=f"described in {path}",
         described_in=path,
     )

@@ -5,9 +5,13 @@ Free of numpy and torch, so that listings answer at once.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
+
+from bench.atomic import cache_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +46,8 @@ class Layout(Protocol):
     def name(self) -> str:
         """Such as ``released``, ``ADEChallengeData2016``, ``cityscapes-official``."""
 
-    def folders(self, root: Path, split: str) -> tuple[str, ...]:
-        """What is read for ``split``, in words, relative to ``root``: for errors and ``show dataset``."""
+    def folders(self, root: Path | None, split: str) -> tuple[str, ...]:
+        """What is read for ``split``, in words, relative to the root: for errors and ``show dataset`` (no root)."""
 
     def recognises(self, root: Path) -> bool:
         """Whether ``root`` holds this layout. Looks for folders alone, so it is cheap."""
@@ -52,7 +56,21 @@ class Layout(Protocol):
         """The complete pairs by id, sorted by id, and every problem found on the way, one text each."""
 
     def identity(self, root: Path, split: str) -> tuple[str, ...]:
-        """What belongs to the identity of the split besides names and contents, such as the rule that chose it."""
+        """What belongs to the identity of the split besides names and contents, in words: the rule that chose it."""
+        return ()
 
     def unmade(self, root: Path, split: str) -> Unmade | None:
         """What ``prepare`` has to make before the split can be opened; None where nothing is missing."""
+        return None
+
+
+def made_folder(root: Path, kind: str) -> Path:
+    """Where files of one kind that ``prepare`` makes for ``root`` are kept: ``root/kind``, or the cache.
+
+    The cache (see ``bench.atomic.cache_folder``) takes them where nobody may write into ``root``.
+    """
+    beside = root / kind
+    cached = cache_folder() / kind / hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:12]
+    if beside.is_dir() or (os.access(root, os.W_OK) and not cached.is_dir()):
+        return beside
+    return cached

@@ -17,7 +17,7 @@ from bench.data.transforms import prepare_ids, prepare_image
 from spade_core.label_spec import LabelSpec
 
 if TYPE_CHECKING:
-    from bench.data.registry import DatasetEntry
+    from bench.data.entry import DatasetEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def open_paired(
 
 def split_files(entry: DatasetEntry, layout: Layout, root: Path, split: str, size: tuple[int, int]) -> SplitFiles:
     """The files of ``entry`` under ``root`` in ``layout``, at ``size`` (height, width)."""
-    from bench.data.registry import class_names, palette
+    from bench.data.entry import class_names, palette
 
     return SplitFiles(
         name=entry.name,

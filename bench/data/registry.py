@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
 
-from bench.data import names
+from bench.data import names, palettes
+from bench.data.conventions import ade20k_shifted, raw
 from bench.data.dataset import AugmentationRule, DatasetError
+from bench.data.entry import SYNTHETIC_IMAGES, DatasetEntry, class_names, palette, root_variable
+from bench.data.layouts.ade20k import AdeChallenge, AdeTree, mistaken_ade20k
+from bench.data.layouts.cityscapes import NO_TEST_LABELS, Cityscapes, mistaken_cityscapes
+from bench.data.layouts.coco import CocoDownload
+from bench.data.layouts.outdoor import Outdoor
+from bench.data.layouts.photographs import Photographs, mistaken_photographs
 from bench.data.layouts.released import Released
+from bench.data.palettes import Colour
 from bench.data.world import classes as world_classes
 from spade_core.label_spec import LabelSpec
 
-if TYPE_CHECKING:
-    from bench.data.dataset import Dataset
-    from bench.data.manifest import Progress
-
-SYNTHETIC_IMAGES: Mapping[str, int] = {"train": 2000, "val": 500}
-"""Scenes in a split of the embedded world unless the caller asks for another number."""
-
-Colour = tuple[int, int, int]
-"""RGB, 0 to 255."""
+__all__ = [
+    "ENTRIES",
+    "SYNTHETIC_IMAGES",
+    "WORLD_VERSION",
+    "Colour",
+    "DatasetEntry",
+    "class_names",
+    "dataset_names",
+    "dataset_spec",
+    "entries",
+    "palette",
+    "root_variable",
+    "world_manifest",
+]
 
 WORLD_VERSION = 1
 """Raise it with any change to what a synthetic scene looks like; judges and manifests carry it."""
@@ -35,142 +44,49 @@ def world_manifest(*, split: str, images: int, size: tuple[int, int], seed: int 
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
-def root_variable(name: str) -> str:
-    """The environment variable that may name the folder of the data set ``name``."""
-    return f"SPADE_BENCH_DATA_{name.upper().replace('-', '_')}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetEntry:
-    """A data set by name: its labels, the paper's size for it, how training may vary a pair, where it is found."""
-
-    name: str
-    title: str
-    spec: LabelSpec
-    size_px: tuple[int, int]
-    """Height and width that the paper trains and tests at."""
-    upsampling: Literal["normal", "more"]
-    """The generator's number of upsampling layers in the released options."""
-    augmentation_rule: AugmentationRule
-    class_names: tuple[str, ...]
-    """One name for each of the label ids."""
-    colours: tuple[Colour, ...] | None = None
-    """One colour for each of the label ids; None for colours far apart and dark grey for ignored ids."""
-    splits: tuple[str, ...] = ("train", "val")
-    dont_care_value: int | None = None
-    """The value in a label file that becomes the don't-care id; None where files hold valid ids only."""
-    ignore_ids: tuple[int, ...] = ()
-    """Ids that no score counts."""
-    scored_classes: tuple[int, ...] | None = None
-    """Ids that a mean over classes runs over; None for all ids that are not ignored."""
-    has_instances: bool = False
-    official_pairs: Mapping[str, int] = field(default_factory=dict)
-    """Pairs in each split as published; empty where nobody published a set."""
-    needs_root: bool = True
-    note: str = ""
-    described_in: Path | None = None
-    """The data set file of a user; None for the built-in data sets."""
-
-    @property
-    def root_variable(self) -> str:
-        """The environment variable that may name the data set's folder."""
-        return root_variable(self.name)
-
-    def resolve_root(self, root: Path | str | None) -> Path:
-        """Absolute path of the folder: the argument or the environment variable; a DatasetError says what to set."""
-        source, value = ("the argument", root) if root is not None else (self.root_variable, self._from_environment())
-        if value is None:
-            raise DatasetError(
-                f"dataset {self.name!r}: no folder given. Pass its root (--root DIR; for a study --data NAME=DIR), "
-                f"or set {self.root_variable} to the folder that holds {self.layout}"
-            )
-        folder = Path(value).expanduser().resolve()
-        if not folder.is_dir():
-            raise DatasetError(
-                f"dataset {self.name!r}: {folder} (from {source}) is not a folder; it should hold {self.layout}"
-            )
-        return folder
-
-    @property
-    def layout(self) -> str:
-        """The folders that the root must hold, in words."""
-        kinds = ["img", "label"] + (["inst"] if self.has_instances else [])
-        return ", ".join(f"{split}_{kind}" for split in self.splits for kind in kinds)
-
-    def open(
-        self,
-        *,
-        split: str,
-        root: Path | str | None = None,
-        size: tuple[int, int] | None = None,
-        images: int | None = None,
-        seed: int = 0,
-        manifest_dir: Path | None = None,
-        progress: Progress | None = None,
-    ) -> Dataset:
-        """Open a split at ``size`` (height, width; the paper's size by default).
-
-        ``images`` and ``seed`` choose the scenes of the embedded world; a data set from a folder refuses them.
-        Raises DatasetError, listing everything that is wrong with the arguments or the files.
-        """
-        if split not in self.splits:
-            raise DatasetError(f"dataset {self.name!r} has no split {split!r}; choose one of {', '.join(self.splits)}")
-        if not self.needs_root:
-            from bench.data.synthetic import SyntheticScenes
-
-            count = SYNTHETIC_IMAGES[split] if images is None else images
-            return SyntheticScenes(split=split, size=size or self.size_px, images=count, seed=seed)
-        if images is not None or seed != 0:
-            raise DatasetError(
-                f"dataset {self.name!r} is read from files: images={images}, seed={seed} do not apply; leave them out "
-                "(they choose scenes of 'synthetic')"
-            )
-        from bench.data.paired import open_paired, split_files
-
-        layout = Released(has_instances=self.has_instances)
-        files = split_files(self, layout, self.resolve_root(root), split, size or self.size_px)
-        dataset = open_paired(files, manifest_dir=manifest_dir, progress=progress)
-        if self.described_in is None or split != "val":
-            return dataset
-        from bench.data.dataset_files import judged_hash
-
-        content_hash = judged_hash(self, dataset.manifest_hash)
-        return replace(dataset, manifest=replace(dataset.manifest, content_hash=content_hash))
-
-    def _from_environment(self) -> str | None:
-        return os.environ.get(self.root_variable) or None
-
-
-def _palette_of(count: int) -> tuple[Colour, ...]:
-    """``count`` colours far apart: hues by the golden ratio, three lightnesses, two saturations."""
-    import colorsys
-
-    colours = []
-    for i in range(count):
-        hue = (0.08 + i * 0.6180339887498949) % 1.0
-        value, saturation = (0.92, 0.74, 0.55)[i % 3], (0.62, 0.85)[(i // 3) % 2]
-        r, g, b = colorsys.hsv_to_rgb(hue, saturation, value)
-        colours.append((round(255 * r), round(255 * g), round(255 * b)))
-    return tuple(colours)
-
-
-def class_names(entry: DatasetEntry) -> tuple[str, ...]:
-    """One name for each of the entry's label ids."""
-    return entry.class_names
-
-
-def palette(entry: DatasetEntry) -> tuple[Colour, ...]:
-    """One RGB colour, 0 to 255, for each of the entry's label ids; ignored ids are dark grey."""
-    if entry.colours is not None:
-        return entry.colours
-    colours = list(_palette_of(entry.spec.ids))
-    for label in entry.ignore_ids:
-        colours[label] = (40, 40, 40)
-    return tuple(colours)
-
-
 _CITYSCAPES_SCORED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _CROP = AugmentationRule(flip=True, load_scale=286 / 256)
+
+_ADE20K = DatasetEntry(
+    name="ade20k",
+    title="ADE20K",
+    spec=LabelSpec(classes=150, dont_care=True),
+    size_px=(256, 256),
+    upsampling="normal",
+    augmentation_rule=_CROP,
+    class_names=names.ade20k(),
+    official_colours=palettes.ade20k_colours,
+    ignore_ids=(0,),
+    official_pairs={"train": 20210, "val": 2000},
+    absent_splits={"test": "the scene parsing challenge publishes no label maps of it"},
+    layouts=(AdeChallenge(), Released(has_instances=False), AdeTree()),
+    mistaken=mistaken_ade20k,
+    label_conventions={
+        "raw": raw(151, "released code as it runs: the files' ids, 0 unknown; the released checkpoints expect them"),
+        "shifted": ade20k_shifted(),
+    },
+    note="label files as published: 0 unknown, 1 to 150 the classes; the released code feeds them unshifted",
+)
+
+_PHOTOGRAPHS = DatasetEntry(
+    name="photographs",
+    title="any folder of photographs",
+    spec=LabelSpec(classes=182, dont_care=True),
+    size_px=(256, 256),
+    upsampling="normal",
+    augmentation_rule=_CROP,
+    class_names=names.coco_stuff(),
+    official_colours=palettes.coco_stuff_colours,
+    dont_care_value=255,
+    ignore_ids=(182,),
+    layouts=(Photographs(dataset="photographs"),),
+    mistaken=mistaken_photographs,
+    label_conventions={
+        "raw": raw(183, "COCO-Stuff's ids, so that generators of the two data sets take each other's maps")
+    },
+    note="label maps in COCO-Stuff's ids, computed by DeepLabV2; don't care is kept for label maps of your own",
+)
+"""COCO-Stuff's label ids without instance edges: nobody marked instances in the photographs."""
 
 ENTRIES: tuple[DatasetEntry, ...] = (
     DatasetEntry(
@@ -194,23 +110,25 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         upsampling="normal",
         augmentation_rule=_CROP,
         class_names=names.coco_stuff(),
+        official_colours=palettes.coco_stuff_colours,
         dont_care_value=255,
         ignore_ids=(182,),
         has_instances=True,
         official_pairs={"train": 118287, "val": 5000},
+        absent_splits={"test": "COCO publishes no label maps of test2017"},
+        layouts=(Released(has_instances=True), CocoDownload()),
+        label_conventions={"raw": raw(183, "released code: 0 to 181 as in the files, 255 becomes 182")},
         note="label files hold 0 to 181 and 255 (don't care, becomes 182), as in the released code",
     ),
-    DatasetEntry(
-        name="ade20k",
-        title="ADE20K",
-        spec=LabelSpec(classes=150, dont_care=True),
-        size_px=(256, 256),
-        upsampling="normal",
-        augmentation_rule=_CROP,
-        class_names=names.ade20k(),
-        ignore_ids=(0,),
-        official_pairs={"train": 20210, "val": 2000},
-        note="label files as published: 0 unknown, 1 to 150 the classes; the released code feeds them unshifted",
+    _ADE20K,
+    replace(
+        _ADE20K,
+        name="ade20k_outdoor",
+        title="ADE20K-outdoor",
+        layouts=tuple(Outdoor(inner=layout) for layout in _ADE20K.layouts),
+        official_pairs={},
+        note="the outdoor images of ADE20K by a stated rule on scene categories, or by your own list: there is no "
+        "official list, and the set that the paper used is unknown",
     ),
     DatasetEntry(
         name="cityscapes",
@@ -220,12 +138,27 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         upsampling="more",
         augmentation_rule=AugmentationRule(flip=True),
         class_names=names.cityscapes(),
+        official_colours=palettes.cityscapes_colours,
         ignore_ids=tuple(i for i in range(35) if i not in _CITYSCAPES_SCORED),
         scored_classes=_CITYSCAPES_SCORED,
         has_instances=True,
         official_pairs={"train": 2975, "val": 500},
+        absent_splits={"test": NO_TEST_LABELS},
+        layouts=(Cityscapes(), Released(has_instances=True)),
+        mistaken=mistaken_cityscapes,
+        label_conventions={"raw": raw(35, "released code: labelIds 0 to 33 in 35 channels, not the 19 train ids")},
         note="labelIds files, 0 to 33; the 19 evaluation classes are scored",
     ),
+    replace(
+        _PHOTOGRAPHS,
+        name="flickr_landscapes",
+        title="Flickr Landscapes",
+        official_pairs={"train": 41000, "val": 1000},
+        layouts=(Photographs(dataset="flickr_landscapes"),),
+        note="never released: photographs of your own, with label maps in COCO-Stuff's ids computed by DeepLabV2, as "
+        "the paper's were",
+    ),
+    _PHOTOGRAPHS,
 )
 """The built-in data sets; ``entries()`` has those of the users' files too."""
 

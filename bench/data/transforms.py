@@ -51,7 +51,7 @@ def load_size(size: tuple[int, int], augmentation: Augmentation | None) -> tuple
 
 
 def crop_and_flip(array: NDArray[Any], size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[Any]:
-    """What follows on resizing to ``load_size``: (H, W) or (H, W, 3) cut to ``size`` and mirrored; as it is with None."""
+    """What follows on resizing to ``load_size``: (H, W) or (H, W, 3), cut to ``size``, mirrored; as it is with None."""
     if augmentation is None:
         return array
     top = int(augmentation.crop_y * (array.shape[0] - size[0] + 1))

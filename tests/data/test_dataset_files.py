@@ -217,7 +217,7 @@ def test_a_folder_that_was_named_must_exist(described: Path, monkeypatch: pytest
 
 def test_unknown_names_say_where_to_describe_a_data_set(described: Path) -> None:
     (described / "streets.toml").write_text(SHORT)
-    with pytest.raises(DatasetError, match=r"choose one of .*cityscapes, streets, or describe .*described/NAME.toml"):
+    with pytest.raises(DatasetError, match=r"choose one of .*photographs, streets, or describe .*described/NAME.toml"):
         dataset_spec("street")
 
 

@@ -66,11 +66,12 @@ def test_published_class_names_sit_at_their_ids() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(
-        DatasetError, match="unknown dataset 'coco'; choose one of synthetic, coco_stuff, ade20k, cityscapes"
+        DatasetError,
+        match="unknown dataset 'coco'; choose one of synthetic, coco_stuff, ade20k, ade20k_outdoor, cityscapes, flickr",
     ):
         dataset_spec("coco")
     assert dataset_names()[0] == "synthetic"
-    with pytest.raises(DatasetError, match="no split 'test'; choose one of train, val"):
+    with pytest.raises(DatasetError, match="no split 'test': .* publishes no label maps of it; choose one of train, val"):
         dataset_spec("ade20k").open(split="test")
 
 
@@ -78,7 +79,8 @@ def test_a_root_comes_from_the_argument_then_the_environment(tmp_path: Path, mon
     entry = dataset_spec("ade20k")
     monkeypatch.delenv("SPADE_BENCH_DATA_ADE20K", raising=False)
     with pytest.raises(
-        DatasetError, match="Pass its root .*or set SPADE_BENCH_DATA_ADE20K to the folder that holds train_img"
+        DatasetError,
+        match=r"Pass its root .*or set SPADE_BENCH_DATA_ADE20K to the folder that holds one of\n  - ADEChallenge",
     ):
         entry.open(split="train")
     monkeypatch.setenv("SPADE_BENCH_DATA_ADE20K", str(tmp_path))

@@ -25,6 +25,8 @@ class Kind:
     """Endings of the stem that are no part of the pair's name, such as ``_leftImg8bit``."""
     required_ending: bool = False
     """Whether files without one of the endings are none of ours (Cityscapes' ``_color`` beside ``_labelIds``)."""
+    excluded: tuple[str, ...] = ()
+    """Endings of files that are none of ours and lie in the same folder (mmsegmentation's ``_labelTrainIds``)."""
     nested: bool = False
     """Whether the files lie one folder deeper (Cityscapes' cities)."""
 
@@ -47,6 +49,8 @@ def list_files(kind: Kind) -> tuple[dict[str, Path], list[str]]:
         if path.suffix.lower() not in kind.suffixes:
             continue
         if kind.required_ending and not path.stem.endswith(kind.endings):
+            continue
+        if kind.excluded and path.stem.endswith(kind.excluded):
             continue
         stem = pair_stem(path, kind.endings)
         if stem in files:

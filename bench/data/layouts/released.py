@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.files import PairFiles, Unmade
+from bench.data.files import Layout, PairFiles
 from bench.data.layouts.listing import IMAGE_SUFFIXES, LABEL_SUFFIXES, Kind, match
 
 _ENDINGS = ("_leftImg8bit", "_gtFine_labelIds", "_gtFine_instanceIds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Released:
-    """Folders ``{split}_img``, ``{split}_label``, ``{split}_inst``; partners share a name (implements ``Layout``)."""
+class Released(Layout):
+    """Folders ``{split}_img``, ``{split}_label``, ``{split}_inst``; partners share a name."""
 
     has_instances: bool
     name: str = "released"
 
-    def folders(self, root: Path, split: str) -> tuple[str, ...]:
+    def folders(self, root: Path | None, split: str) -> tuple[str, ...]:
         return tuple(f"{split}_{kind}" for kind in self._kinds())
 
     def recognises(self, root: Path) -> bool:
@@ -30,12 +30,6 @@ class Released:
 
         instance = kind("instance map", "inst", LABEL_SUFFIXES) if self.has_instances else None
         return match(kind("image", "img", IMAGE_SUFFIXES), kind("label map", "label", LABEL_SUFFIXES), instance)
-
-    def identity(self, root: Path, split: str) -> tuple[str, ...]:
-        return ()
-
-    def unmade(self, root: Path, split: str) -> Unmade | None:
-        return None
 
     def _kinds(self) -> tuple[str, ...]:
         return ("img", "label", "inst") if self.has_instances else ("img", "label")
