@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 _LISTED = 8
+_TORCH_FILES = (b"PK", b"\x80")
+"""How files of `torch.save` begin: since torch 1.6, and before."""
 
 
 class CheckpointError(ValueError):
@@ -29,10 +31,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def read_tensors_only(path: Path) -> Any:
     """What `torch.load` reads from a file without running code. Raises CheckpointError."""
     with path.open("rb") as stream:
-        start = stream.read(256).lstrip()
-    if start[:1] == b"<" or start.startswith(b"version https://git-lfs"):
-        kind = "a web page" if start[:1] == b"<" else "a Git LFS pointer"
-        raise CheckpointError(f"{path}: this is {kind}, not a checkpoint; fetch the file itself")
+        start = stream.read(64)
+    if not start.startswith(_TORCH_FILES):
+        text = start.lstrip()
+        kind = (
+            "a web page" if text.startswith(b"<") else "a Git LFS pointer" if b"git-lfs" in text else "something else"
+        )
+        kind = kind if start else "empty"
+        raise CheckpointError(f"{path}: this file is {kind}, not a checkpoint; fetch the checkpoint itself")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
