@@ -165,8 +165,11 @@ class DatasetEntry:
                 "(they choose scenes of 'synthetic')"
             )
         folder = self.resolve_root(root)
+        from bench.data.packed import is_packed, open_packed
         from bench.data.paired import open_paired, split_files
 
+        if is_packed(folder):
+            return open_packed(self, folder, split, size or self.size_px)
         files = split_files(self, self.find_layout(folder), folder, split, size or self.size_px)
         dataset = open_paired(files, manifest_dir=manifest_dir, progress=progress)
         content_hash = self.split_identity(split, dataset.manifest.content_hash)

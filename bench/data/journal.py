@@ -57,6 +57,15 @@ def opened(path: Path, header: Mapping[str, Any], *, waiting: Callable[[], None]
             os.fsync(stream.fileno())
 
 
+@contextlib.contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the file ``path``, which is made and stays, for the block; wait where another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        _lock(stream, waiting)
+        yield
+
+
 def _line(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 

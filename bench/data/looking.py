@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.data.files import PairFiles
 from bench.data.journal import Journal
-from bench.data.pool import chunks_of, in_processes, in_threads
+from bench.data.pool import chunks_of, in_processes, in_threads, useful_workers
 
 if TYPE_CHECKING:
     from bench.data.manifest import Progress
@@ -105,7 +105,7 @@ def look_at(
     looks = (
         in_threads(_look_at_chunk, tasks, workers=_THREADS)
         if workers is None
-        else in_processes(_look_at_chunk, tasks, workers=max(1, min(workers, len(todo))))
+        else in_processes(_look_at_chunk, tasks, workers=useful_workers(workers, len(todo)))
     )
     for chunk in looks:
         journal.add(_to_plain(facts) for facts in chunk if not facts.errors)

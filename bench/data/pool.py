@@ -25,6 +25,7 @@ from bench.data.dataset import DatasetError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_ITEMS_FOR_A_PROCESS = 16
 _WINDOW = 4  # tasks handed out for each worker: enough to keep it busy, few enough to stop soon
 
 
@@ -38,6 +39,11 @@ def check_workers(workers: int) -> int:
     if not 1 <= workers <= 1024:
         raise ValueError(f"workers is {workers}; it must be from 1 (no further process) to 1024")
     return workers
+
+
+def useful_workers(workers: int, items: int) -> int:
+    """``workers``, or fewer where there are so few items that starting a process takes longer than its share."""
+    return max(1, min(workers, items // _ITEMS_FOR_A_PROCESS))
 
 
 def chunks_of(items: Iterable[Item], length: int) -> Iterator[list[Item]]:
