@@ -18,7 +18,20 @@ from bench.store import Store
 from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ["doctor", "evaluate", "list", "logs", "params", "plan", "prepare", "report", "run", "show", "status"]
+VERBS = [
+    "doctor",
+    "evaluate",
+    "fetch-weights",
+    "list",
+    "logs",
+    "params",
+    "plan",
+    "prepare",
+    "report",
+    "run",
+    "show",
+    "status",
+]
 VERBS += ["train", "why"]
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
@@ -154,7 +167,7 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["train", "pix2pixhd", "--dataset", "ade20k", "--steps", "1"], "SPADE_BENCH_DATA_ADE20K"),
         (["logs", "nothing", "--store", "STORE"], "no run matches 'nothing' in "),
         (["why", "nothing", "--store", "STORE"], "(the store is empty)"),
-        (["evaluate", "--store", "STORE"], "give exactly one of --run, --images and --checkpoint; given: none"),
+        (["evaluate", "--store", "STORE"], "give exactly one of --run, --images, --checkpoint, --real; given: none"),
         (["evaluate", "--images", "STORE"], "--images needs --dataset"),
         (["evaluate", "--checkpoint", "x.pth", "--dataset", "synthetic"], "--checkpoint x.pth needs --variant"),
     ],

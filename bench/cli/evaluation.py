@@ -11,7 +11,7 @@ from bench.cli.options import DEFAULT_STORE, DataRootOption, DeviceOption, SizeO
 
 if TYPE_CHECKING:
     from bench.run_spec import DatasetRef
-    from bench.store import Evaluation, Store
+    from bench.store import Evaluation
 
 
 def register(app: typer.Typer) -> None:
@@ -59,22 +59,31 @@ def prepare(
 def evaluate(
     run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="A run of the store: name or run_id.")] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="A folder of PNG files named <sample id>.png.")
+        Path | None, typer.Option("--images", metavar="DIR", help="A folder of images named <sample id>.png.")
     ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="A released generator file (latest_net_G.pth).")
     ] = None,
+    real: Annotated[bool, typer.Option("--real", help="The real validation images: the upper bound.")] = False,
     variant: Annotated[
-        str | None, typer.Option("--variant", metavar="NAME", help="Architecture of --checkpoint.")
+        str | None, typer.Option("--variant", metavar="NAME", help="Architecture of --checkpoint, such as spade.")
     ] = None,
     width: Annotated[
         int | None, typer.Option(help="Width of --checkpoint's generator, where it is not the variant's.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="NAME",
+            help="How --checkpoint wants its label ids (`show dataset` lists them). [default: as the released code]",
+        ),
+    ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images or --checkpoint.")
+        str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images, --checkpoint or --real.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", metavar="NAME", help="[default: the data set's]")
+        str | None, typer.Option("--protocol", metavar="NAME", help="See `list protocols`. [default: the data set's]")
     ] = None,
     root: DataRootOption = None,
     size: SizeOption = None,
@@ -84,65 +93,97 @@ def evaluate(
     ] = None,
     step: Annotated[int | None, typer.Option(help="Checkpoint of --run. [default: the selected one]")] = None,
     noise_seed: Annotated[int, typer.Option(help="Seed of z, for generators that take one.")] = 0,
+    batch: Annotated[int, typer.Option(help="Images that feature networks see at once; no number depends on it.")] = 8,
+    upper_bound: Annotated[
+        bool, typer.Option(help="Judge the real images by the same protocol too (once a store).")
+    ] = True,
+    again: Annotated[bool, typer.Option("--again", help="Judge even where the store has the result.")] = False,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Judge a run, a folder of images, or a released checkpoint file, by a protocol."""
+    """Judge a run, a folder of images, a released checkpoint or the real images, by a protocol.
+
+    \b
+    evaluate --checkpoint latest_net_G.pth --variant spade --dataset coco_stuff --root DIR
+    evaluate --images DIR --dataset cityscapes --protocol paper2019-cityscapes
+    evaluate --real --dataset ade20k --protocol judge-check-ade20k    # does the judge give its published scores?
+
+    Every file is checked before a network is loaded. The result is kept in the store; asking again prints it.
+    """
     from rich.console import Console
 
-    from bench.launching.judging import judge_checkpoint, judge_images, judge_run
+    from bench.launching import judging
     from bench.launching.progress import ProgressLine
     from bench.store import Store
 
-    given = [name for name, value in (("--run", run), ("--images", images), ("--checkpoint", checkpoint)) if value]
-    if len(given) != 1:
-        raise ValueError(f"give exactly one of --run, --images and --checkpoint; given: {', '.join(given) or 'none'}")
-    unused: dict[str, dict[str, object]] = {
-        "--run": {"--dataset": dataset, "--root": root, "--size": size, "--variant": variant, "--width": width},
-        "--images": {"--variant": variant, "--width": width, "--step": step, "--weights": weights},
-        "--checkpoint": {"--step": step, "--weights": weights},
+    given = {"--run": run, "--images": images, "--checkpoint": checkpoint, "--real": real or None}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        raise ValueError(f"give exactly one of {', '.join(given)}; given: {', '.join(named) or 'none'}")
+    options: dict[str, object] = {
+        "--dataset": dataset,
+        "--root": root,
+        "--size": size,
+        "--variant": variant,
+        "--width": width,
+        "--labels": labels,
+        "--step": step,
+        "--weights": weights,
     }
-    _refuse_unused(given[0], unused[given[0]])
+    _refuse_unused(named[0], options)
     opened = Store(store)
-    with ProgressLine(Console(), f"evaluate {run or images or checkpoint}") as line:
+    with ProgressLine(Console(), f"evaluate {run or images or checkpoint or 'the real images'}") as line:
+        work = judging.Judging(store=opened, device=device, batch_images=batch, again=again, progress=line.update)
         if run is not None:
-            evaluation = judge_run(
-                opened,
+            found = judging.judge_run(
+                work,
                 run,
                 protocol=protocol,
                 weights=weights or "raw",
                 step=step,
                 val_images=val_images,
                 noise_seed=noise_seed,
-                device=device,
-                progress=line.update,
             )
         else:
-            ref = _reference(given[0], dataset, root, size, val_images)
+            ref = _reference(named[0], dataset, root, size, val_images)
             if images is not None:
-                evaluation = judge_images(opened, images, ref, protocol=protocol, device=device, progress=line.update)
-            else:
-                assert checkpoint is not None
+                found = judging.judge_images(work, images, ref, protocol=protocol)
+            elif checkpoint is not None:
                 if variant is None:
                     raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
-                evaluation = judge_checkpoint(
-                    opened,
+                found = judging.judge_checkpoint(
+                    work,
                     checkpoint,
                     variant,
                     ref,
                     width=width,
+                    labels=labels,
                     protocol=protocol,
                     noise_seed=noise_seed,
-                    device=device,
-                    progress=line.update,
                 )
-    if evaluation is not None:
-        _print(evaluation, opened)
+            else:
+                found = judging.judge_real(work, ref, protocol=protocol)
+    if found is None:
+        return  # another rank prints
+    bound = found if real else None
+    if upper_bound and not real:
+        with ProgressLine(Console(), "evaluate the real images by the same protocol") as line:
+            work = judging.Judging(store=opened, device=device, batch_images=batch, progress=line.update)
+            bound = judging.judge_real(work, found.spec.dataset, protocol=found.spec.protocol)
+    _print(found, bound, variant, store)
 
 
-def _refuse_unused(source: str, unused: dict[str, object]) -> None:
+_MEANINGLESS = {
+    "--run": ("--dataset", "--root", "--size", "--variant", "--width", "--labels"),
+    "--images": ("--variant", "--width", "--labels", "--step", "--weights"),
+    "--checkpoint": ("--step", "--weights"),
+    "--real": ("--variant", "--width", "--labels", "--step", "--weights"),
+}
+
+
+def _refuse_unused(source: str, options: dict[str, object]) -> None:
     """Raises ValueError naming the options that were given but mean nothing with ``source``."""
-    given = [name for name, value in unused.items() if value is not None]
+    given = [name for name in _MEANINGLESS[source] if options[name] is not None]
     if given:
         raise ValueError(f"{', '.join(given)} mean nothing with {source}; leave them out")
 
@@ -150,23 +191,31 @@ def _refuse_unused(source: str, unused: dict[str, object]) -> None:
 def _reference(
     what: str, dataset: str | None, root: Path | None, size: str | None, val_images: int | None
 ) -> DatasetRef:
-    from bench.data.opening import dataset_ref
+    from bench.data.opening import validation_ref
 
     if dataset is None:
         raise ValueError(f"{what} needs --dataset, the data set whose validation maps the images were made from")
-    return dataset_ref(dataset, size=parse_size(size), val_images=val_images, root=root)
+    return validation_ref(dataset, size=parse_size(size), val_images=val_images, root=root)
 
 
-def _print(evaluation: Evaluation, store: Store) -> None:
+def _print(found: Evaluation, bound: Evaluation | None, variant: str | None, store: Path) -> None:
+    """The scores beside the upper bound and the paper's, where the time went, and where all of it is kept."""
     from bench.cli.catalogue import print_table
+    from bench.reporting.judged import judged_lines, time_lines
+    from bench.store import Store
 
-    spec = evaluation.spec
-    at = f", step {evaluation.step}" if evaluation.step is not None else ""
-    print(f"{spec.subject}{at}: {evaluation.images} images of {spec.dataset.name}, protocol {spec.protocol}")
-    print_table(
-        [
-            {"metric": name, "value": f"{score.value:.2f}" if score.value is not None else f"n/a ({score.reason})"}
-            for name, score in evaluation.scores.items()
-        ]
-    )
-    print(f"written: {store.evaluation_folder(evaluation.eval_id)}")
+    spec = found.spec
+    at = f", step {found.step}" if found.step is not None else ""
+    print(f"{spec.subject}{at}: N = {found.images} images of {spec.dataset.name}, protocol {spec.protocol}")
+    if found.selection_note:
+        print(found.selection_note)
+    rows, notes = judged_lines(found, bound, variant)
+    print_table(rows)
+    for note in notes:
+        print(note)
+    for text in time_lines(found):
+        print(text)
+    print(f"written: {Store(store).evaluation_folder(found.eval_id)}")
+    if all(score.value is None for score in found.scores.values()):
+        print("no score could be computed: see the reasons above, or `./run_study.py doctor`")
+        raise typer.Exit(1)

@@ -10,6 +10,7 @@ from bench.run_spec import DatasetRef
 
 if TYPE_CHECKING:
     from bench.data.dataset import Dataset
+    from bench.data.entry import DatasetEntry
     from bench.data.manifest import Progress
 
 
@@ -29,29 +30,64 @@ def dataset_ref(
     """
     entry = dataset_spec(name)
     chosen = size or entry.size_px
-    limits = {"train": train_images, "val": val_images}
-    hashes = {}
-    for split, limit in limits.items():
-        if limit is not None and limit < 1:
-            raise ValueError(f"data set {name!r}: {limit} {split} images were asked for; it must be at least 1")
-        if entry.needs_root:
-            opened = entry.open(split=split, root=root, size=chosen, progress=progress)
-            hashes[split] = opened.manifest_hash
-            limits[split] = None if limit is None or limit >= len(opened) else limit
-        else:
-            limits[split] = limit or SYNTHETIC_IMAGES[split]
-            hashes[split] = world_manifest(split=split, images=limit or SYNTHETIC_IMAGES[split], size=chosen)
+    train, train_limit = _content(entry, "train", chosen, train_images, root, progress)
+    val, val_limit = _content(entry, "val", chosen, val_images, root, progress)
     return DatasetRef(
         name=name,
         size=chosen,
-        manifest=hashes["train"],
-        val_manifest=hashes["val"],
+        manifest=train,
+        val_manifest=val,
         augmentation=entry.augmentation_rule,
         upsampling=entry.upsampling,
-        train_images=limits["train"],
-        val_images=limits["val"],
+        train_images=train_limit,
+        val_images=val_limit,
         root=str(entry.resolve_root(root)) if entry.needs_root else None,
     )
+
+
+def validation_ref(
+    name: str,
+    *,
+    size: tuple[int, int] | None = None,
+    val_images: int | None = None,
+    root: Path | str | None = None,
+    progress: Progress | None = None,
+) -> DatasetRef:
+    """The reference to the validation split alone: to judge, nobody needs the training images.
+
+    An evaluation of it has the identity of one of the whole data set. Raises as :func:`dataset_ref` does.
+    """
+    entry = dataset_spec(name)
+    chosen = size or entry.size_px
+    content, limit = _content(entry, "val", chosen, val_images, root, progress)
+    return DatasetRef(
+        name=name,
+        size=chosen,
+        manifest="",
+        val_manifest=content,
+        augmentation=entry.augmentation_rule,
+        upsampling=entry.upsampling,
+        val_images=limit,
+        root=str(entry.resolve_root(root)) if entry.needs_root else None,
+    )
+
+
+def _content(
+    entry: DatasetEntry,
+    split: str,
+    size: tuple[int, int],
+    limit: int | None,
+    root: Path | str | None,
+    progress: Progress | None,
+) -> tuple[str, int | None]:
+    """The hash of a split's content, and how many of its images are asked for (None: all)."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"data set {entry.name!r}: {limit} {split} images were asked for; it must be at least 1")
+    if not entry.needs_root:
+        images = limit or SYNTHETIC_IMAGES[split]
+        return world_manifest(split=split, images=images, size=size), images
+    opened = entry.open(split=split, root=root, size=size, progress=progress)
+    return opened.manifest_hash, None if limit is None or limit >= len(opened) else limit
 
 
 def open_split(ref: DatasetRef, split: str) -> Dataset:

@@ -13,8 +13,9 @@ from torch import nn
 from bench.atomic import written_beside
 from bench.data.dataset import Dataset
 from bench.data.opening import images_of, open_split
-from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, folder_images, real_images
-from bench.evaluation.generate import generate_split
+from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, real_images
+from bench.evaluation.generate import CHUNK_IMAGES, generate_split
+from bench.evaluation.image_folder import open_image_folder
 from bench.evaluation.protocols import get_protocol
 from bench.launching.claims import claimed_by_first
 from bench.launching.progress import Progress, no_progress
@@ -42,11 +43,11 @@ def evaluate_job(
             images: ImageSource
             note = ""
             if run is None:
-                images = real_images(dataset)
+                images = real_images(dataset, get_protocol(spec.protocol))
             else:
                 step, note = reported_step(store.run(run), spec)
                 folder = _generate(run, store, spec, step, dataset, count, ranks, progress)
-                images = folder_images(folder, dataset, count)
+                images = open_image_folder(folder, dataset, count).read
             return judge_and_store(spec, store, images, dataset, count, ranks, step=step, note=note, progress=progress)
         except Exception as error:
             if ranks.first:
@@ -137,6 +138,7 @@ def judge_and_store(
     *,
     step: int | None = None,
     note: str = "",
+    batch_images: int = CHUNK_IMAGES,
     progress: Progress = no_progress,
 ) -> Evaluation | None:
     """Judge ``images`` by the protocol of ``spec`` and write counts and scores; returns the evaluation on rank 0."""
@@ -147,11 +149,12 @@ def judge_and_store(
         count=count,
         device=ranks.device,
         peers=ranks,
+        batch_images=batch_images,
         report=counted(progress, ranks, count, first=count, what="judge"),
     )
     if judgement is None:
         return None
-    _write_counts(store.confusion_file(spec.eval_id), judgement, dataset)
+    _write_counts(store.confusion_file(spec.eval_id), judgement)
     evaluation = Evaluation(
         eval_id=spec.eval_id,
         spec=spec,
@@ -162,14 +165,18 @@ def judge_and_store(
         class_pixels=judgement.class_pixels,
         selection_note=note,
         seconds=round(judgement.seconds, 3),
+        stage_seconds={name: round(seconds, 3) for name, seconds in judgement.stage_seconds.items()},
         provenance=provenance(),
     )
     store.write_evaluation(evaluation)
     return evaluation
 
 
-def _write_counts(path: Path, judgement: Judgement, dataset: Dataset) -> None:
-    """The confusion counts, summed, and of each image as rows (image, ground-truth id, class, pixels)."""
+def _write_counts(path: Path, judgement: Judgement) -> None:
+    """The confusion counts, summed, and of each image as rows (image, label id, judge class, pixels).
+
+    ``class_of`` is the judge class of each label id, -1 for unlabelled ones; ``classes`` are the judge's names.
+    """
     if judgement.total is None or judgement.per_image is None:
         return
     with written_beside(path) as temporary, temporary.open("wb") as stream:
@@ -178,5 +185,6 @@ def _write_counts(path: Path, judgement: Judgement, dataset: Dataset) -> None:
             total=judgement.total,
             per_image=judgement.per_image,
             sample_ids=np.array(judgement.sample_ids),
-            scored_classes=np.array(dataset.scored_classes),
+            class_of=np.array([-1 if place is None else place for place in judgement.class_of]),
+            classes=np.array(list(judgement.class_iou)),
         )

@@ -1,4 +1,4 @@
-"""The evaluator: the same numbers on any number of ranks, folders checked at once, scores that lack their weights."""
+"""The evaluator: the same numbers on any number of ranks and any batch size, by the protocol's every word."""
 
 from __future__ import annotations
 
@@ -11,21 +11,41 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.data.dataset import Dataset
+from bench.data.registry import dataset_spec
 from bench.data.synthetic import SyntheticScenes
-from bench.evaluation import evaluator, weights
-from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, folder_images, real_images
-from bench.evaluation.features import inception_extractor
+from bench.evaluation import evaluator, feature_scores
+from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, real_images
+from bench.evaluation.feature_scores import FeatureScores
 from bench.evaluation.frechet import frechet_distance
-from bench.evaluation.generate import CHUNK_IMAGES, chunks_of, generate_split, noise_for, truncated
-from bench.evaluation.judges.registry import Judge
+from bench.evaluation.generate import CHUNK_IMAGES, chunks_of, generate_images, generate_split, noise_for, truncated
+from bench.evaluation.judges.registry import Judge, UnavailableError
+from bench.evaluation.kernel_distance import kernel_distance
 from bench.evaluation.metrics import segmentation_scores
-from bench.evaluation.protocols import COCO_STUFF, SYNTHETIC, get_protocol
-from bench.evaluation.weights import MissingWeightsError, find_weights, require_weights, weights_sha256
+from bench.evaluation.precision_recall import precision_recall
+from bench.evaluation.protocol import Protocol
+from bench.evaluation.protocols import PAPER_COCO, SYNTHETIC, get_protocol
+from bench.evaluation.stopwatch import Stopwatch
+from tests.data.trees import write_released
 from tests.tiny import Z_DIM, splits, tiny_run
 
 SCENES = SyntheticScenes(split="val", size=(32, 32), images=21)
 CPU = torch.device("cpu")
 CLASSES = len(SCENES.scored_classes)
+PROTOCOL = replace(
+    SYNTHETIC,
+    metrics=(
+        "mIoU",
+        "accu@all",
+        "accu@labelled",
+        "FD@synthetic-judge",
+        "KD@synthetic-judge",
+        "precision@synthetic-judge",
+        "recall@synthetic-judge",
+        "LPIPS@alex",
+        "FID@tf",
+    ),
+)
 
 
 @dataclass
@@ -41,22 +61,38 @@ class Peers:
         return self.handed_in
 
 
-def brightness_judge(*_: object) -> Judge:
-    """Labels a pixel by its red value; no weights, so that counting can be checked by hand."""
-    return Judge(name="red", sha256="0" * 64, label=lambda images: images[..., 0].astype(np.int64) * CLASSES // 256)
+def by_red(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.int64]:
+    """Classes by the red value, at any size by nearest: no weights, so that counting can be checked by hand."""
+    red = Image.fromarray(image[..., 0]).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(red).astype(np.int64) * CLASSES // 256
 
 
-def mean_features(*_: object) -> evaluator.Extractor:
-    return lambda images: images.reshape(len(images), -1, 3).mean(axis=1).astype(np.float32)
+def red_judge(*_: object) -> Judge:
+    return Judge(name="red", sha256="0" * 64, classes=CLASSES, label=by_red)
+
+
+def mean_features(*_: object) -> feature_scores.Extractor:
+    """Mean and spread of each colour: six numbers, float64 rounding only, whatever the batch."""
+
+    def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = images.reshape(len(images), -1, 3).astype(np.float64)
+        return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1)], axis=1).astype(np.float32)
+
+    return extract
+
+
+def mean_difference(*_: object) -> feature_scores.Similarity:
+    return lambda real, judged: np.abs(real.astype(float) - judged.astype(float)).mean(axis=(1, 2, 3))
 
 
 @pytest.fixture(autouse=True)
-def _simple_judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _simple_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(evaluator, "build_judge", brightness_judge)
-    monkeypatch.setattr(evaluator, "judge_features", mean_features)
-    monkeypatch.setenv("SPADE_BENCH_WEIGHTS", str(tmp_path / "no-weights"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-torch"))
+    monkeypatch.setattr(evaluator, "build_judge", red_judge)
+    monkeypatch.setattr(feature_scores, "build_extractor", mean_features)
+    monkeypatch.setattr(feature_scores, "build_similarity", mean_difference)
+    there = {"synthetic-judge": "1" * 64, "alexnet": "2" * 64}
+    monkeypatch.setattr(feature_scores, "weights_sha256", lambda name: there.get(name, "missing"))
 
 
 def noisy(index: int) -> NDArray[np.uint8]:
@@ -66,20 +102,32 @@ def noisy(index: int) -> NDArray[np.uint8]:
     return np.clip(image + drawn, 0, 255).astype(np.uint8)
 
 
-def judge_on(world: int, images: ImageSource = noisy, count: int = 21) -> Judgement:
+def judge_on(
+    world: int,
+    images: ImageSource = noisy,
+    count: int = 21,
+    *,
+    batch: int = CHUNK_IMAGES,
+    protocol: Protocol = PROTOCOL,
+    dataset: Dataset = SCENES,
+) -> Judgement:
     handed_in: list[object] = []
     for rank in reversed(range(world)):
-        found = evaluate(images, SCENES, SYNTHETIC, count=count, device=CPU, peers=Peers(rank, world, handed_in))
+        peers = Peers(rank, world, handed_in)
+        found = evaluate(images, dataset, protocol, count=count, device=CPU, peers=peers, batch_images=batch)
         assert (found is None) == (rank > 0)
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize("world", [2, 3, 5])
-def test_any_number_of_ranks_gives_the_same_numbers(world: int) -> None:
-    one, several = judge_on(1), judge_on(world)
-    bare = {"total": None, "per_image": None, "seconds": 0.0}
-    assert replace(several, **bare) == replace(one, **bare)
+def bare(found: Judgement) -> Judgement:
+    return replace(found, total=None, per_image=None, seconds=0.0, stage_seconds={})
+
+
+@pytest.mark.parametrize(("world", "batch"), [(2, 8), (3, 8), (5, 8), (1, 1), (1, 4), (3, 1), (3, 4)])
+def test_any_number_of_ranks_and_any_batch_size_give_the_same_numbers(world: int, batch: int) -> None:
+    one, several = judge_on(1), judge_on(world, batch=batch)
+    assert bare(several) == bare(one)
     assert one.total is not None
     assert one.per_image is not None
     assert np.array_equal(one.total, several.total)
@@ -95,24 +143,54 @@ def test_the_scores_are_those_of_the_summed_counts() -> None:
     assert np.array_equal(dense.sum(axis=0), found.total)
     assert np.array_equal(dense.sum(axis=(1, 2)), [SCENES.size[0] * SCENES.size[1]] * 21)
     truth = np.stack([SCENES.load(index).labels for index in range(21)])
-    predicted = np.stack([noisy(index)[..., 0].astype(np.int64) * CLASSES // 256 for index in range(21)])
-    scores = segmentation_scores(found.total, range(CLASSES), "present")
+    predicted = np.stack([by_red(noisy(index), SCENES.size) for index in range(21)])
+    scores = segmentation_scores(found.total, found.class_of, SYNTHETIC.class_mean)
     assert found.scores["accu@all"].value == pytest.approx(100.0 * (truth == predicted).mean())
     assert found.scores["mIoU"].value == scores.mean_iou
     assert found.class_pixels == {name: int((truth == label).sum()) for label, name in enumerate(SCENES.class_names)}
     assert list(found.class_iou) == list(SCENES.class_names)
     assert found.sample_ids == [SCENES.sample_id(index) for index in range(21)]
-    features = [mean_features()(np.stack([image(i) for i in range(21)])) for image in (real_images(SCENES), noisy)]
-    assert found.scores["FD@synthetic-judge"].value == frechet_distance(*features)
+
+
+def test_features_compare_the_judged_images_with_the_real_ones() -> None:
+    found = judge_on(2)
+    real, fake = (mean_features()(np.stack([image(i) for i in range(21)])) for image in (clean, noisy))
+    precision, recall = precision_recall(real, fake)
+    assert {name: score.value for name, score in found.scores.items() if "synthetic-judge" in name} == {
+        "FD@synthetic-judge": frechet_distance(real, fake),
+        "KD@synthetic-judge": kernel_distance(real, fake),
+        "precision@synthetic-judge": precision,
+        "recall@synthetic-judge": recall,
+    }
+    pairs = [mean_difference()(clean(index)[None], noisy(index)[None])[0] for index in range(21)]
+    assert found.scores["LPIPS@alex"].value == pytest.approx(np.mean(pairs), rel=1e-12)
+
+
+def clean(index: int) -> NDArray[np.uint8]:
+    return SCENES.load(index).image
+
+
+def test_many_images_are_compared_by_moments_and_no_feature_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = judge_on(1).scores["FD@synthetic-judge"].value
+    monkeypatch.setattr(feature_scores, "STREAMED_IMAGES", 20)
+    for world in (1, 3):
+        assert judge_on(world).scores["FD@synthetic-judge"].value == pytest.approx(exact, rel=1e-9)
+    scores = FeatureScores(("FD@synthetic-judge",), 21, CPU)
+    scores.add(range(2), np.stack([clean(0), clean(1)]), np.stack([noisy(0), noisy(1)]), Stopwatch())
+    assert scores.part()[0]["synthetic-judge"].pairs == {}
 
 
 def test_real_images_are_at_distance_0() -> None:
-    assert judge_on(1, real_images(SCENES)).scores["FD@synthetic-judge"].value == pytest.approx(0.0, abs=1e-9)
+    found = judge_on(1, real_images(SCENES, PROTOCOL))
+    assert found.scores["FD@synthetic-judge"].value == pytest.approx(0.0, abs=1e-9)
+    assert found.scores["LPIPS@alex"].value == 0.0
 
 
-def test_one_image_has_no_distance_and_says_so() -> None:
-    score = judge_on(1, count=1).scores["FD@synthetic-judge"]
-    assert (score.value, score.reason) == (None, "a Frechet distance needs at least 2 images; there are 1")
+@pytest.mark.parametrize(("count", "metric", "least"), [(1, "FD", 2), (1, "KD", 2), (3, "precision", 4)])
+def test_too_few_images_have_no_distance_and_say_so(count: int, metric: str, least: int) -> None:
+    name = f"{metric}@synthetic-judge"
+    score = judge_on(1, count=count).scores[name]
+    assert (score.value, score.reason) == (None, f"{name} needs at least {least} images; there are {count}")
 
 
 def test_a_metric_without_its_weights_names_the_file() -> None:
@@ -120,23 +198,105 @@ def test_a_metric_without_its_weights_names_the_file() -> None:
     assert (score.value, score.reason) == (None, "weights file pt_inception-2015-12-05-6726825d.pth is missing")
 
 
-def test_without_a_judge_every_other_score_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    monkeypatch.setenv("SPADE_BENCH_WEIGHTS", "")
-    protocol = replace(COCO_STUFF, metrics=("mIoU", "accu@all", "FID@tf", "FD@synthetic-judge"))
-    monkeypatch.setattr(evaluator, "judge_features", mean_features)
-    found = evaluate(noisy, SCENES, protocol, count=4, device=CPU, peers=Peers(0, 1))
-    assert found is not None
-    missing = "weights file deeplabv2_resnet101_msc-cocostuff164k-100000.pth is missing"
-    assert (found.scores["mIoU"].reason, found.scores["accu@all"].reason) == (missing, missing)
+def test_without_its_judge_every_other_score_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: object) -> Judge:
+        raise UnavailableError("weights file judge.pth is missing")
+
+    monkeypatch.setattr(evaluator, "build_judge", unavailable)
+    found = judge_on(2)
+    assert {found.scores[name].reason for name in ("mIoU", "accu@all", "accu@labelled")} == {
+        "weights file judge.pth is missing"
+    }
     assert found.scores["FD@synthetic-judge"].value is not None
-    assert (found.total, found.per_image, found.class_iou, found.class_pixels) == (None, None, {}, {})
+    assert (found.total, found.per_image, found.class_iou, found.class_pixels, found.class_of) == (
+        None,
+        None,
+        {},
+        {},
+        (),
+    )
 
 
-def test_a_metric_that_nobody_computes_is_an_error() -> None:
-    protocol = replace(SYNTHETIC, metrics=("PSNR",))
-    with pytest.raises(ValueError, match="asks for metric 'PSNR'; the evaluator computes: mIoU"):
-        evaluate(noisy, SCENES, protocol, count=2, device=CPU, peers=Peers(0, 1))
+def test_a_protocol_without_a_judge_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluator, "build_judge", lambda *_: pytest.fail("no judge was asked for"))
+    found = judge_on(1, protocol=replace(get_protocol("distances"), metrics=("FD@synthetic-judge",)))
+    assert list(found.scores) == ["FD@synthetic-judge"]
+    assert found.total is None
+
+
+def test_nothing_is_looked_at_where_nothing_can_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol = replace(get_protocol("distances"), metrics=("FID@tf",))
+    found = judge_on(1, lambda index: pytest.fail("no image was needed"), protocol=protocol)
+    assert found.scores["FID@tf"].value is None
+
+
+def test_the_time_is_told_by_stage() -> None:
+    found = judge_on(1)
+    assert {"read", "judge", "count", "features synthetic-judge", "LPIPS@alex", "distances"} <= set(found.stage_seconds)
+    assert 0 < sum(found.stage_seconds.values()) <= found.seconds
+
+
+# A data set of files: label maps of 60 x 90 pixels, read at 32 x 32, 182 classes and don't care.
+
+
+@pytest.fixture
+def paired(tmp_path: Path) -> Dataset:
+    write_released(tmp_path, size=(60, 90))
+    return dataset_spec("coco_stuff").open(split="val", root=tmp_path, size=(32, 32), manifest_dir=tmp_path / "cache")
+
+
+def seen_sizes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, ...], tuple[int, int]]]:
+    """(shape of the image, size asked for) of every call of the judge."""
+    calls: list[tuple[tuple[int, ...], tuple[int, int]]] = []
+
+    def label(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.int64]:
+        calls.append((image.shape[:2], size))
+        return by_red(image, size)
+
+    judge = Judge(name="red", sha256="0" * 64, classes=182, label=label)
+    monkeypatch.setattr(evaluator, "build_judge", lambda *_: judge)
+    return calls
+
+
+SIZES = {
+    "paper2019-coco": ((32, 32), (32, 32)),
+    "fullsize-coco": ((60, 90), (60, 90)),
+    "judge-check-coco": ((60, 90), (60, 90)),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_image_and_labels_have_the_sizes_that_the_protocol_says(
+    name: str, paired: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = seen_sizes(monkeypatch)
+    protocol = replace(get_protocol(name), metrics=("mIoU", "accu@all", "accu@labelled"))
+    found = judge_on(1, real_images(paired, protocol), len(paired), protocol=protocol, dataset=paired)
+    assert calls == [SIZES[name]] * len(paired)
+    assert found.total is not None
+    labels = [paired.truth(i) if SIZES[name][1] == (60, 90) else paired.load(i).labels for i in range(len(paired))]
+    assert np.array_equal(
+        found.total.sum(axis=1), np.bincount(np.concatenate([a.ravel() for a in labels]), minlength=183)
+    )
+    assert found.class_of == (*range(182), None)
+    assert found.total[182].sum() > 0, "the trees hold don't care"
+    hits, labelled, pixels = np.trace(found.total[:182]), found.total[:182].sum(), found.total.sum()
+    assert found.scores["accu@labelled"].value == pytest.approx(100 * hits / labelled)
+    assert found.scores["accu@all"].value == pytest.approx(100 * hits / pixels)
+
+
+def test_the_judges_own_check_is_shown_the_photographs_themselves(paired: Dataset) -> None:
+    shown = real_images(paired, get_protocol("judge-check-coco"))(0)
+    assert np.array_equal(shown, paired.original(0))
+    assert np.array_equal(real_images(paired, PAPER_COCO)(0), paired.load(0).image)
+
+
+def test_images_are_enlarged_by_the_filter_of_the_protocol() -> None:
+    image = noisy(0)
+    picture = Image.fromarray(image)
+    for how, resampling in (("bilinear", Image.Resampling.BILINEAR), ("bicubic", Image.Resampling.BICUBIC)):
+        assert np.array_equal(evaluator.resized(image, (50, 70), how), np.asarray(picture.resize((70, 50), resampling)))
+    assert evaluator.resized(image, (50, 70), "none") is image
 
 
 def test_chunks_cover_every_image_once_and_do_not_depend_on_the_ranks() -> None:
@@ -148,125 +308,25 @@ def test_chunks_cover_every_image_once_and_do_not_depend_on_the_ranks() -> None:
         assert set(shared) == whole
 
 
-def write_folder(folder: Path, count: int = 10) -> Path:
-    folder.mkdir()
-    for index in range(count):
-        Image.fromarray(noisy(index)).save(folder / f"{SCENES.sample_id(index)}.png")
-    return folder
+def test_generators_may_want_other_label_ids(tmp_path: Path) -> None:
+    run = tiny_run("pix2pixhd")
+    scenes = replace(splits(run)[1], images=2)
+    generator = run.generator.build(scenes.spec, scenes.size).eval()
+    turned = np.roll(np.arange(scenes.spec.ids), 1)
 
+    @dataclass(frozen=True)
+    class Renumbered(type(scenes)):  # type: ignore[misc]
+        def load(self, index: int, augmentation: object = None) -> object:
+            sample = super().load(index)
+            return replace(sample, labels=turned[sample.labels])
 
-def test_a_folder_of_images_is_read_by_sample_id(tmp_path: Path) -> None:
-    read = folder_images(write_folder(tmp_path / "images"), SCENES, 10)
-    assert all(np.array_equal(read(index), noisy(index)) for index in range(10))
-    direct, from_files = judge_on(1, count=10), judge_on(2, read, count=10)
-    assert direct.scores == from_files.scores
-
-
-def test_every_problem_of_a_folder_is_listed_at_once(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "images")
-    names = [f"{SCENES.sample_id(index)}.png" for index in range(10)]
-    (folder / names[1]).unlink()
-    (folder / names[2]).write_bytes(b"not an image")
-    Image.fromarray(noisy(3)[:16]).save(folder / names[3])
-    (folder / names[4]).write_bytes((folder / names[5]).read_bytes()[:200])
-    Image.fromarray(noisy(6)).save(folder / "stranger.png")
-    (folder / "notes.txt").write_text("not looked at")
-    with pytest.raises(ValueError, match=r"5 problem\(s\) with the 10 images of synthetic/val") as caught:
-        folder_images(folder, SCENES, 10)
-    text = str(caught.value)
-    for line in (
-        f"{names[1]}: missing",
-        f"{names[2]}: cannot be read",
-        f"{names[3]}: 32x16 px, expected 32x32",
-        f"{names[4]}: cannot be read",
-        "stranger.png: no sample of that name",
-        "expected one PNG for each sample, named <sample id>.png, 32x32 px",
-    ):
-        assert line in text
-
-
-def test_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nowhere: there is no such folder"):
-        folder_images(tmp_path / "nowhere", SCENES, 3)
-
-
-def save_inception(folder: Path) -> tuple[Path, dict[str, torch.Tensor]]:
-    """A file in the released format with random weights (the features' scale does not matter here)."""
-    from pytorch_fid.inception import fid_inception_v3
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pytorch_fid.inception.load_state_dict_from_url", lambda *_, **__: {}, raising=True)
-        patch.setattr(torch.nn.Module, "load_state_dict", lambda self, state: None)
-        network = fid_inception_v3()
-    torch.manual_seed(1)
-    state = {
-        key: torch.randn_like(value) * (2.0 / max(1, value[0].numel())) ** 0.5 if value.ndim == 4 else value
-        for key, value in network.state_dict().items()
-    }
-    folder.mkdir()
-    path = folder / "pt_inception-2015-12-05-6726825d.pth"
-    torch.save(state, path)
-    return path, state
-
-
-def test_fid_is_pytorch_fids_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pytorch_fid import inception
-    from pytorch_fid.fid_score import get_activations
-
-    path, state = save_inception(tmp_path / "weights")
-    monkeypatch.setenv("SPADE_BENCH_WEIGHTS", str(path.parent))
-    with pytest.raises(ValueError, match="sha256 is [0-9a-f]{64}, expected 6726825d...; the file is damaged"):
-        require_weights("inception-fid")
-    digest = weights_sha256("inception-fid")
-    entries = tuple(replace(e, sha256_prefix=digest[:8]) if e.name == "inception-fid" else e for e in weights.WEIGHTS)
-    monkeypatch.setattr(weights, "WEIGHTS", entries)
-
-    original = inception.load_state_dict_from_url
-    score = judge_on(1, count=3).scores["FID@tf"]
-    assert inception.load_state_dict_from_url is original
-
-    features = {}
-    monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: state)
-    network = inception.InceptionV3([3])
-    for name, source in (("real", real_images(SCENES)), ("fake", noisy)):
-        (tmp_path / name).mkdir()
-        files = [tmp_path / name / f"{index}.png" for index in range(3)]
-        for index, file in enumerate(files):
-            Image.fromarray(source(index)).save(file)
-        features[name] = get_activations(files, network, batch_size=3, dims=2048, num_workers=0)
-    ours = inception_extractor(CPU)(np.stack([noisy(index) for index in range(3)]))
-    assert ours.shape == (3, 2048)
-    np.testing.assert_allclose(ours, features["fake"], rtol=1e-5, atol=1e-6)
-    assert np.ptp(ours) > 0.1
-    assert score.value == pytest.approx(frechet_distance(features["real"], features["fake"]), rel=1e-4)
-
-
-def test_weights_are_found_in_the_users_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "vgg19-dcbb9e9d.pth"
-    mine, hub = tmp_path / "mine", tmp_path / "torch" / "hub" / "checkpoints"
-    monkeypatch.setenv("SPADE_BENCH_WEIGHTS", str(mine))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    hub.mkdir(parents=True)
-    (hub / name).write_bytes(b"1")
-    assert find_weights("vgg19") == hub / name
-    mine.mkdir()
-    (mine / name).write_bytes(b"2")
-    assert find_weights("vgg19") == mine / name
-    with pytest.raises(MissingWeightsError, match=r"(?s)deeplabv2.* is missing \(judge of COCO-Stuff; MIT.*mine"):
-        require_weights("deeplabv2-cocostuff164k")
-    with pytest.raises(ValueError, match="no weights file is called 'vgg'; known are: synthetic-judge, vgg19"):
-        find_weights("vgg")
-
-
-def test_protocols_are_named_with_their_version() -> None:
-    assert get_protocol("synthetic") is get_protocol("synthetic@1") is SYNTHETIC
-    with pytest.raises(ValueError, match=r"no protocol is called 'synthetic@9'; known are: synthetic@1, coco"):
-        get_protocol("synthetic@9")
-
-
-@pytest.mark.parametrize("protocol", [SYNTHETIC, COCO_STUFF], ids=lambda item: item.key)
-def test_every_field_of_a_protocol_has_a_source(protocol: evaluator.Protocol) -> None:
-    assert [field for field, _, source in protocol.explained() if not source] == []
+    names = ("split", "size", "images", "seed")
+    other = Renumbered(**{name: getattr(scenes, name) for name in names})
+    expected = generate_images(generator, other, range(2), CPU, z_dim=None, noise_seed=0)
+    found = generate_images(generator, scenes, range(2), CPU, z_dim=None, noise_seed=0, label_of=turned)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    plain = generate_images(generator, scenes, range(2), CPU, z_dim=None, noise_seed=0)
+    assert not all(np.array_equal(a, b) for a, b in zip(found, plain, strict=True))
 
 
 def test_generated_images_do_not_depend_on_the_ranks(tmp_path: Path) -> None:
