@@ -92,8 +92,7 @@ def require_weights(name: str) -> Path:
     digest = file_sha256(path)
     if problem := digest_problem(entry, path.name, digest):
         raise ValueError(f"{path}: {problem}; the file is damaged or another one: fetch it again from {entry.address}")
-    if entry.sha256 is None and not entry.shipped:
-        _check_record(entry, path, digest)
+    check_record(entry, path, digest)
     return path
 
 
@@ -127,16 +126,16 @@ def recorded(name: str) -> dict[str, Any] | None:
     return dict(read_json(record)) if record.is_file() else None
 
 
-def _check_record(entry: WeightsFile, path: Path, digest: str) -> None:
-    """Record the digest at the first use; ValueError where the file has changed since."""
-    record = record_path(entry, path)
-    if not record.is_file():
-        today = datetime.now(UTC).date().isoformat()
-        size = path.stat().st_size
-        write_json(record, {"file": path.name, "sha256": digest, "size_bytes": size, "date": today})
+def check_record(entry: WeightsFile, path: Path, digest: str, *, write: bool = True) -> None:
+    """Compare the digest with the record of the file's first use, or record it (unless ``write`` is False).
+
+    Files whose sha256 is in the table need no record. Raises ValueError where the file has changed since.
+    """
+    if entry.sha256 is not None or entry.shipped:
         return
-    known = read_json(record)
-    if not isinstance(known, dict) or not isinstance(known.get("sha256"), str):
+    record = record_path(entry, path)
+    known = read_json(record) if record.is_file() else {}
+    if record.is_file() and (not isinstance(known, dict) or not isinstance(known.get("sha256"), str)):
         raise ValueError(f"{record}: holds no sha256; delete it, and the next use of {path.name} records it anew")
     if known.get("file") == path.name and known["sha256"] != digest:
         raise ValueError(
@@ -144,9 +143,10 @@ def _check_record(entry: WeightsFile, path: Path, digest: str) -> None:
             f"{known['sha256']}, is {digest}. Scores made with the two cannot be compared. Put the old file back, or "
             f"delete {record} to accept the new one"
         )
-    if known.get("file") != path.name:
-        record.unlink()
-        _check_record(entry, path, digest)
+    if write and known.get("file") != path.name:
+        today = datetime.now(UTC).date().isoformat()
+        size = path.stat().st_size
+        write_json(record, {"file": path.name, "sha256": digest, "size_bytes": size, "date": today})
 
 
 def file_sha256(path: Path) -> str:
