@@ -121,6 +121,8 @@ _LOSSES_AND_FEATURES = (
         address="https://download.pytorch.org/models/inception_v3_google-1a9a5a14.pth",
         sha256_prefix="1a9a5a14",
         about_mib=103.9,
+        # The same values, written anew by torchvision in May 2021 (pytorch/vision, pull request 3851).
+        other_files=(OtherFile(filename="inception_v3_google-0cc3c7bd.pth", sha256_prefix="0cc3c7bd"),),
     ),
     WeightsFile(
         name="alexnet",
