@@ -325,3 +325,13 @@ def test_photographs_at_their_own_size() -> None:
     found = judge_of(DRN, DRN_MULTI_SCALE_TEST).label(image, (1024, 2048))
     expected = slow.drn_labels(tensors(DRN)[0], image, (1024, 2048), (0.5, 0.75, 1.25, 1.5, 1.75))
     assert np.array_equal(found, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same_labels_but_for_near_ties() -> None:
+    image = photograph(np.random.default_rng(5), (96, 128))
+    judge = build_judge(get_protocol("paper2019-cityscapes"), torch.device("cuda"))
+    found = judge.label(image, (96, 128))
+    assert np.array_equal(found, judge.label(image, (96, 128)))
+    assert (found == judge_of(DRN, DRN_TEST).label(image, (96, 128))).mean() > 0.999

@@ -22,7 +22,7 @@ from bench.evaluation.judge_test import (
     UPERNET_CSAIL_TEST,
     JudgeTest,
 )
-from bench.evaluation.judges.pipeline import look_sizes, looks, normalised
+from bench.evaluation.judges.pipeline import label_image, look_sizes, looks, normalised
 from tests.evaluation import judge_slow_path as slow
 
 MEAN = (0.5, 0.5, 0.5)
@@ -150,6 +150,43 @@ def test_opencv_resizing_does_not_smooth() -> None:
     found = _resized(ramp, (45, 30), "opencv-bilinear")[:, 0, 0].astype(float)
     centres = ((np.arange(45) + 0.5) * 30 / 45 - 0.5).clip(0, 29)
     np.testing.assert_allclose(found, centres * 8, atol=1)
+
+
+class Recorder(torch.nn.Module):
+    """A network of five classes that likes none of them better, and remembers how it was called."""
+
+    def __init__(self, enlarged: int) -> None:
+        super().__init__()
+        self.enlarged, self.seen = enlarged, list[tuple[int, ...]]()
+
+    def forward(self, images: torch.Tensor, mode: str) -> torch.Tensor:
+        cudnn = torch.backends.cudnn
+        assert (mode, images.dtype, torch.is_grad_enabled()) == ("tensor", torch.float32, False)
+        assert (cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic) == (False, False, True)
+        self.seen.append(tuple(images.shape))
+        height, width = (-(-side // 8) * self.enlarged for side in images.shape[2:])
+        return torch.zeros(1, 5, height, width)
+
+
+@pytest.mark.parametrize(
+    ("test", "enlarged", "looked"),
+    [
+        (DEEPLAB_V2_TEST, 1, [(50, 70)]),
+        (UPERNET_CSAIL_TEST, 2, [(320, 448), (384, 544), (480, 640), (544, 736), (608, 864)]),
+        (UPERNET_CSAIL_BASELINE_TEST, 2, [(480, 640)]),
+        (DRN_TEST, 8, [(50, 70)]),
+        (DRN_MULTI_SCALE_TEST, 8, [(50, 70), (25, 35), (37, 52), (62, 87), (75, 105), (87, 122)]),
+    ],
+)
+def test_one_image_at_a_time_and_the_smaller_class_on_a_tie(
+    test: JudgeTest, enlarged: int, looked: list[tuple[int, int]]
+) -> None:
+    network, before = Recorder(enlarged), torch.backends.cudnn.benchmark
+    labels = label_image(network, test, random_image(50, 70), (64, 33), torch.device("cpu"))
+    assert network.seen == [(1, 3, *size) for size in looked]
+    assert labels.shape == (64, 33)
+    assert not labels.any()
+    assert torch.backends.cudnn.benchmark == before
 
 
 @pytest.mark.parametrize(("by_ratio", "step"), [(False, 1 / 0.75), (True, 50 / 37)])
