@@ -1,4 +1,4 @@
-"""Verbs that show what there is: list, show, params, doctor."""
+"""Verbs that show what there is: list, show, params."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_things)
     app.command("show")(show)
     app.command("params")(params)
-    app.command("doctor")(doctor)
 
 
 def list_things(
@@ -230,17 +229,6 @@ def params(
         f"generator parameters for {entry.title}: {entry.spec.channels} label channels (the paper's are for ADE20K)\n"
     )
     print_table([{**row, "params": f"{row['params']:,}"} for row in rows])
-
-
-def doctor() -> None:
-    """Check the environment: packages, devices, weights files, data folders."""
-    from bench.doctor import findings
-
-    worst = 0
-    for level, text in findings():
-        print(f"{('ok  ', 'note', 'FAIL')[level]}  {text}")
-        worst = max(worst, level)
-    raise typer.Exit(1 if worst == 2 else 0)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

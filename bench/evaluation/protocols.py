@@ -15,6 +15,7 @@ from bench.evaluation.protocol_files import (
 
 __all__ = [
     "ANY",
+    "BUILTIN",
     "PAPER_COCO",
     "SYNTHETIC",
     "ExplainedField",
