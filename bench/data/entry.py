@@ -123,8 +123,13 @@ class DatasetEntry:
         return layouts_text(self.layouts, self.splits)
 
     def find_layout(self, root: Path) -> Layout:
-        """The layout that ``root`` is in. Raises DatasetError listing all layouts and what is there instead."""
-        return find_layout(self.name, self.layouts, root, self.splits, self.mistaken)
+        """The layout that ``root`` is in, a packed copy's too.
+
+        Raises DatasetError listing all layouts and what is there instead.
+        """
+        from bench.data.packed import Packed, is_packed
+
+        return Packed() if is_packed(root) else find_layout(self.name, self.layouts, root, self.splits, self.mistaken)
 
     def split_identity(self, split: str, content_hash: str) -> str:
         """The identity of a split whose files have ``content_hash``.
@@ -164,10 +169,10 @@ class DatasetEntry:
                 f"dataset {self.name!r} is read from files: images={images}, seed={seed} do not apply; leave them out "
                 "(they choose scenes of 'synthetic')"
             )
-        folder = self.resolve_root(root)
         from bench.data.packed import is_packed, open_packed
         from bench.data.paired import open_paired, split_files
 
+        folder = self.resolve_root(root)
         if is_packed(folder):
             return open_packed(self, folder, split, size or self.size_px)
         files = split_files(self, self.find_layout(folder), folder, split, size or self.size_px)

@@ -194,6 +194,81 @@ def test_a_broken_file_stops_its_own_data_set_and_the_listing(described: Path) -
         entries()
 
 
+PLACES = """
+images = "photos/{split}/*"
+labels = "truth/{split}/*"
+instances = "truth/{split}/*"
+image_ending = "_view"
+label_ending = "_ids"
+instance_ending = "_things"
+splits = { val = "validation" }
+"""
+
+
+def test_the_files_may_lie_in_folders_of_any_name(described: Path, tmp_path: Path) -> None:
+    released = write_pairs(tmp_path / "pairs", values=(0, 1, 2), instances=True)
+    root = tmp_path / "own"
+    for split, name in (("train", "train"), ("val", "validation")):
+        for kind, folder, ending in (("img", "photos", "view"), ("label", "truth", "ids"), ("inst", "truth", "things")):
+            for number, path in enumerate(sorted((released / f"{split}_{kind}").iterdir())):
+                place = root / folder / name / f"part{number % 2}" / f"{path.stem}_{ending}.png"
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(path.read_bytes())
+    (described / "streets.toml").write_text(SHORT + "instances = true")
+    expected = dataset_spec("streets").open(split="val", root=released)
+    (described / "streets.toml").write_text(SHORT + PLACES)
+    entry = dataset_spec("streets")
+    assert entry.layout.split(", ")[0::3] == ["photos/train/*/*_view.*", "photos/validation/*/*_view.*"]
+    dataset = entry.open(split="val", root=root)
+    assert (len(dataset), dataset.manifest_hash) == (2, expected.manifest_hash), "places are no part of the identity"
+    np.testing.assert_array_equal(dataset.load(1).instances, expected.load(1).instances)  # type: ignore[arg-type]
+    assert len(entry.open(split="train", root=root)) == 3
+    with pytest.raises(DatasetError, match=r"holds none of its layouts; it should hold\n  - described: photos/"):
+        entry.open(split="val", root=released)
+
+
+def test_folders_without_endings_need_two_keys(described: Path, tmp_path: Path) -> None:
+    root = write_pairs(tmp_path / "pairs", values=(0, 1, 2), instances=False)
+    (described / "streets.toml").write_text(SHORT + 'images = "{split}_img"\nlabels = "{split}_label"')
+    dataset = dataset_spec("streets").open(split="train", root=root)
+    assert [dataset.sample_id(i) for i in range(3)] == ["street0", "street1", "street2"]
+    assert dataset.load(0).instances is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('images = "a/{split}"', ["images: images and labels go together; give both"]),
+        ('labels = "a/{split}"', ["labels: images and labels go together; give both"]),
+        (
+            'images = "a"\nlabels = "b/{split}"',
+            ["images: is 'a'; it must be the folder of the images below", "labels:"],
+        ),
+        ('images = "/a/{split}"\nlabels = "../{split}"', ["images: is '/a/{split}'", "labels: is '../{split}'"]),
+        ('images = "{split}/*/x"\nlabels = "{name}/{split}"', ["images: is", "labels: is '{name}/{split}'"]),
+        ('image_ending = "_x"', ["image_ending: means something with images and labels alone"]),
+        ('instances = "a/{split}"', ["instances: means something with images and labels alone"]),
+        (
+            'images = "a/{split}"\nlabels = "b/{split}"\ninstances = true',
+            ["instances: is true, but images and labels name folders; name theirs, such as 'inst/{split}'"],
+        ),
+        (
+            'images = "a/{split}"\nlabels = "b/{split}"\ninstance_ending = "_x"',
+            ["instance_ending: there are no instances; give the pattern of their folder"],
+        ),
+        ('splits = { test = "x" }', ["splits: is {'test': 'x'}; it must be the names of the splits in the folders"]),
+        ('label_ending = "a/b"', ["label_ending: is 'a/b'; it must be the end of the file names"]),
+        (
+            "instances = 3",
+            ["instances: is 3; it must be true (there are {train,val}_inst folders), false, or the fold"],
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_places_is_said(described: Path, text: str, expected: list[str]) -> None:
+    found = complaint(described / "wrong.toml", SHORT + text)
+    assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+
 @pytest.mark.parametrize("name", ["ade20k", "coco-stuff", "synthetic"])
 def test_names_of_built_in_data_sets_are_taken(described: Path, name: str) -> None:
     (described / f"{name}.toml").write_text(SHORT)

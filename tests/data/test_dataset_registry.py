@@ -71,7 +71,7 @@ def test_unknown_names_list_the_known_ones() -> None:
     ):
         dataset_spec("coco")
     assert dataset_names()[0] == "synthetic"
-    with pytest.raises(DatasetError, match="no split 'test': .* publishes no label maps of it; choose one of train, val"):
+    with pytest.raises(DatasetError, match="no split 'test': .* no label maps of it; choose one of train, val"):
         dataset_spec("ade20k").open(split="test")
 
 
