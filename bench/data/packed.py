@@ -172,7 +172,7 @@ class PackedDataset:
         if self.files.has_instances:
             start, end = self._samples.values_at[index : index + 2]
             values = self._array(place_of(self.split, load, "instance_values"))[start:end]
-            instances = values[self._cut(load, "instance", index, augmentation)]
+            instances = np.take(values, self._cut(load, "instance", index, augmentation))
         return Sample(
             id=name,
             labels=self._cut(load, "label", index, augmentation),
@@ -243,4 +243,4 @@ def _samples(path: Path, manifest_hash: str) -> _Samples:
 
 @lru_cache(maxsize=64)
 def _mapped(path: Path, array: PackedArray) -> NDArray[Any]:
-    return np.memmap(path, dtype=array.dtype, mode="r", shape=array.shape)
+    return np.asarray(np.memmap(path, dtype=array.dtype, mode="r", shape=array.shape))  # a plain view is faster to cut
