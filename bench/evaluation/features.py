@@ -1,9 +1,8 @@
 """Feature extractors: images (N, H, W, 3) uint8 RGB to features (N, D) float32, by their name in EXTRACTORS.
 
-An image's features do not depend on the images beside it beyond the rounding of float32 (a few 1e-6 of their size):
-every network is in eval mode and looks at each image by itself, but the number of images in a batch decides which
-convolution algorithm runs, and with it the last digits. Resizing with PIL is done image by image and is the same to
-the bit.
+An image's features do not depend on the images beside it. On a CPU each is fed alone (which is no slower), so they are
+the same to the bit however images are cut into batches. On a GPU the batch is fed as a whole; there the number of
+images decides which convolution algorithm runs, and with it the rounding of float32 (some 1e-6 of a feature's size).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bench.evaluation.judges.checkpoint import load_strictly, read_tensors
 from bench.evaluation.metric_table import EXTRACTORS
@@ -43,7 +43,8 @@ def build_extractor(name: str, device: torch.device) -> Extractor:
     def extract(images: Images) -> NDArray[np.float32]:
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8 or 0 in images.shape:
             raise ValueError(f"images have shape {images.shape} and type {images.dtype}; expected (N, H, W, 3) uint8")
-        found: NDArray[np.float32] = features(images).float().cpu().numpy()
+        fed = [images[index : index + 1] for index in range(len(images))] if device.type == "cpu" else [images]
+        found: NDArray[np.float32] = torch.cat([features(part) for part in fed]).float().cpu().numpy()
         assert found.shape == (len(images), EXTRACTORS[name].dimensions)
         return found
 
@@ -141,12 +142,24 @@ def _efficientnet_lite0(device: torch.device) -> Callable[[Images], Tensor]:
     network = EfficientNet.from_name("efficientnet-lite0")
     load_strictly(network, read_tensors(path), source=str(path))
     _make_ready(network, device)
+    _fold_batch_norms(network)
 
     def features(images: Images) -> Tensor:
         found: Tensor = network.extract_features((_on(device, resized_in_float(images, _LITE_SIDE)) - 127.0) / 128.0)
         return found.mean((2, 3))
 
     return features
+
+
+def _fold_batch_norms(network: Any) -> None:
+    """Multiply the package's batch norms into the convolutions before them: the same function in half the time."""
+    pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
+    for block in network._blocks:
+        names = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+        pairs += [(block, convolution, norm) for convolution, norm in names if hasattr(block, convolution)]
+    for owner, convolution, norm in pairs:
+        setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
+        setattr(owner, norm, nn.Identity())
 
 
 def _synthetic_judge(device: torch.device) -> Callable[[Images], Tensor]:

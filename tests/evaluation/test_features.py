@@ -172,7 +172,7 @@ def test_efficientnet_lite0_knows_a_cat(extractors: dict[str, Extractor]) -> Non
     fed = torch.from_numpy(np.stack([np.asarray(plane).clip(0, 255) for plane in planes]))[None]
     with torch.no_grad():
         logits = network._fc(features)
-        torch.testing.assert_close(logits, network((fed - 127.0) / 128.0), rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(logits, network((fed - 127.0) / 128.0), rtol=1e-4, atol=1e-4)
     assert int(logits.argmax()) == torchvision.models.AlexNet_Weights.IMAGENET1K_V1.meta["categories"].index(
         "Egyptian cat"
     )
@@ -186,7 +186,7 @@ def test_features_do_not_depend_on_the_images_beside(extractors: dict[str, Extra
     assert together.shape == (4, EXTRACTORS[name].dimensions)
     assert together.dtype == np.float32
     apart = np.concatenate([extractors[name](images[:1]), extractors[name](images[1:])])
-    np.testing.assert_allclose(apart, together, rtol=1e-4, atol=1e-5 * np.abs(together).max())
+    assert np.array_equal(apart, together), "on a CPU features are the same to the bit"
     assert np.abs(together[0] - together[1]).max() > 1e-3 * np.abs(together).max()
 
 
