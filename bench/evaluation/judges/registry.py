@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from bench.evaluation.features import Extractor
 from bench.evaluation.generate import exact_float32
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.weights import file_sha256, missing_reason, require_weights, weights_sha256
@@ -61,20 +60,6 @@ def build_judge(protocol: Protocol, device: torch.device) -> Judge:
 def list_judges() -> list[str]:
     """The names that a protocol's ``judge`` may have."""
     return list(_JUDGES)
-
-
-def judge_features(device: torch.device) -> Extractor:
-    """Pooled features of the synthetic judge: images (N, H, W, 3) uint8 to (N, D)."""
-    from bench.evaluation.judges.synthetic import load_synthetic_judge
-
-    network = load_synthetic_judge().to(device).eval()
-
-    @torch.no_grad()
-    def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        features: NDArray[np.float32] = network.features(_normalised(images, device)).float().cpu().numpy()
-        return features
-
-    return extract
 
 
 def _synthetic(protocol: Protocol, files: list[Path], device: torch.device) -> Judge:
