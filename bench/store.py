@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.atomic import read_json, write_json, written_beside
+from bench.atomic import check_write, read_json, write_json, written_beside
 from bench.claim import HEARTBEAT_LOST_S, Holder, holder_of, process_lives
 from bench.plain import content_hash, from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Selection
@@ -52,7 +52,9 @@ class RunStatus:
     updated: float = 0.0
     """Seconds since the epoch."""
     error: str = ""
-    """One line, for a failed run; the whole traceback is in ``error.txt``."""
+    """One line, for a failed run: of the rank that failed first. Its traceback: :meth:`RunFolder.first_error`."""
+    note: str = ""
+    """What a reader should know although nothing failed, such as a damaged checkpoint that was passed over."""
 
     @property
     def fraction(self) -> float:
@@ -148,9 +150,22 @@ class RunFolder:
         """Traceback of one rank; rank 0's is ``error.txt``."""
         return self.error_file if rank == 0 else self.path / f"error-rank{rank}.txt"
 
+    def error_files(self) -> list[Path]:
+        """The tracebacks of the ranks that failed in the last attempt."""
+        return [path for path in (self.error_file, *sorted(self.path.glob("error-rank*.txt"))) if path.is_file()]
+
+    def first_error(self) -> tuple[Path, str] | None:
+        """The traceback that was written first in the last attempt, and its first line; None where there is none."""
+        files = sorted(self.error_files(), key=lambda path: path.stat().st_mtime_ns)
+        if not files:
+            return None
+        lines = files[0].read_text(encoding="utf-8", errors="replace").splitlines()
+        return files[0], lines[0] if lines else "no word of why"
+
     def forget_errors(self) -> None:
         """Delete the tracebacks of earlier attempts."""
-        for path in (self.error_file, *self.path.glob("error-rank*.txt")):
+        check_write(self.error_file)
+        for path in self.error_files():
             path.unlink(missing_ok=True)
 
     @property
@@ -169,6 +184,10 @@ class RunFolder:
     @property
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
+
+    def saved_step(self) -> int:
+        """Step of the newest checkpoint, 0 where there is none."""
+        return max((int(path.stem.removeprefix("step_")) for path in self.checkpoints.glob("step_*.pt")), default=0)
 
     def generated(self, step: int, spec: EvaluationSpec) -> Path:
         """Folder of the validation images, PNG files, that the checkpoint of ``step`` generates for ``spec``."""
@@ -199,6 +218,9 @@ class RunFolder:
         if status.state == "running" and not _alive(status, self.path):
             silent = time.time() - status.updated
             why = f"died without a word on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
+            first = self.first_error()
+            if first is not None:
+                why = first[1]
             return RunStatus(**{**to_plain(status), "state": "failed", "error": why})
         return status
 

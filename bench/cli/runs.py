@@ -205,8 +205,14 @@ def why(name: RunArgument, store: StoreOption = DEFAULT_STORE) -> None:
     )
     if status.error:
         print(f"error: {status.error}")
-    if folder.error_file.is_file():
-        print(folder.error_file.read_text(encoding="utf-8").rstrip())
+    if status.note:
+        print(f"note: {status.note}")
+    first = folder.first_error()
+    if first is not None:
+        print(first[0].read_text(encoding="utf-8").rstrip())
+        for path in folder.error_files():
+            if path != first[0]:
+                print(f"failed too, later: {path}")
     elif status.state != "failed":
         print("it has not failed")
     print(f"folder {folder.path}")

@@ -3,107 +3,108 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import traceback
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from bench.atomic import written_beside
 from bench.data.dataset import Dataset
 from bench.data.opening import images_of, open_split
 from bench.evaluation.evaluator import evaluate
 from bench.evaluation.generate import generate_images
 from bench.evaluation.protocols import protocol_for
 from bench.launching.claims import claimed_by_first
+from bench.launching.failures import Failures
 from bench.launching.progress import Progress, no_progress
+from bench.launching.stopping import StopRequest, stop_requests
+from bench.launching.watchdog import Hang, Watchdog
 from bench.run_spec import RunSpec
-from bench.store import RunFolder, Store
-from bench.training.checkpoint import checkpoint_steps
-from bench.training.distributed import Ranks, joined_ranks
+from bench.store import Store
+from bench.training.distributed import Ranks, joined_ranks, world_size
 from bench.training.logs import Report
 from bench.training.trainer import Hooks, train, z_dim_of
 
 SCORED_IMAGES = 64
 """Validation images that scores during training are computed on."""
+HANG_AFTER_S = 1200.0
+"""One of several ranks without a step for so long is taken to hang, unless the job says otherwise."""
 
 
-@contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether SIGINT or SIGTERM has come; a second SIGINT interrupts at once."""
-    asked = False
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked = True
-
-    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
-
-
-def train_job(run: RunSpec, store: Store, *, device: str = "auto", progress: Progress = no_progress) -> bool:
+def train_job(
+    run: RunSpec,
+    store: Store,
+    *,
+    device: str = "auto",
+    progress: Progress = no_progress,
+    hang_after_s: float | None = None,
+) -> bool:
     """Train a run to its end in the store; resumes from its newest checkpoint. Returns whether it is finished.
 
     Under torchrun every process calls this. A failure is written to the run's folder and raised again; so is
-    ClaimedError while another living process trains the run.
+    ClaimedError while another living process trains the run, and FencedError when another one has taken it over (then
+    nothing is written). A rank that makes no step for ``hang_after_s`` seconds (None: HANG_AFTER_S for one of several,
+    no limit for one alone) says where it stands and ends its process, so that its peers do not wait for ever.
     """
     folder = store.run(run)
-    with joined_ranks(device) as ranks, claimed_by_first(folder.path, ranks), stop_requests() as should_stop:
+    with (
+        stop_requests() as stop,
+        _watched(hang_after_s) as watch,
+        joined_ranks(device) as ranks,
+        claimed_by_first(folder.path, ranks, prepare=folder.forget_errors),
+    ):
+        failures = watch.failures = Failures(run, folder, ranks)
         try:
-            finished = _train(run, folder, ranks, should_stop, progress)
-        except BaseException as error:
-            _record_failure(folder, run, error, ranks)
+            finished = _train(run, store, ranks, stop, progress, watch.alive)
+        except KeyboardInterrupt:
+            failures.interrupted("interrupted at once; what was done since the last checkpoint is done again")
             raise
-        if not finished and ranks.first:
-            folder.write_status(
-                state="pending",
-                step=max(checkpoint_steps(folder.checkpoints)),
-                steps=run.training.steps,
-                attempt=folder.attempts,
-            )
-        return finished
+        except BaseException as error:
+            failures.error(error)
+            raise
+        if not finished:
+            failures.interrupted(f"stopped by {stop.signal or 'another rank'}, its state is saved")
+    return finished
 
 
-def _train(run: RunSpec, folder: RunFolder, ranks: Ranks, should_stop: Callable[[], bool], progress: Progress) -> bool:
+class _Watch:
+    """The watchdog of this rank, if it has one, and whom it tells."""
+
+    def __init__(self) -> None:
+        self.dog: Watchdog | None = None
+        self.failures: Failures | None = None
+        """None before the run's folder is this job's: until then a hang is told in the log alone."""
+
+    def alive(self, what: str) -> None:
+        if self.dog is not None:
+            self.dog.beat(what)
+
+    def hang(self, hang: Hang) -> None:
+        if self.failures is not None:
+            self.failures.hang(hang)
+
+
+@contextlib.contextmanager
+def _watched(hang_after_s: float | None) -> Iterator[_Watch]:
+    watch = _Watch()
+    if hang_after_s is None and world_size() == 1:
+        yield watch
+        return
+    with Watchdog(hang_after_s if hang_after_s is not None else HANG_AFTER_S, watch.hang) as watch.dog:
+        yield watch
+
+
+def _train(
+    run: RunSpec, store: Store, ranks: Ranks, stop: StopRequest, progress: Progress, alive: Callable[[str], None]
+) -> bool:
     train_split, val_split = open_split(run.dataset, "train"), open_split(run.dataset, "val")
     hooks = Hooks(
-        should_stop=should_stop,
+        should_stop=lambda: stop.asked,
         report=_training_report(run, progress) if ranks.first else lambda step, values: None,
+        alive=alive,
         score=_scorer(run, val_split, ranks) if run.training.eval_every_steps else None,
     )
-    return train(run, folder, train_split, val_split, ranks, hooks)
-
-
-def _record_failure(folder: RunFolder, run: RunSpec, error: BaseException, ranks: Ranks) -> None:
-    """Each rank's traceback in a file of its own; the status is rank 0's to write."""
-    text = f"rank {ranks.rank} of {ranks.world}\n{''.join(traceback.format_exception(error))}"
-    with written_beside(folder.rank_error_file(ranks.rank)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    if not ranks.first:
-        return
-    if not folder.spec_file.is_file():
-        folder.create(run)
-    step = max(checkpoint_steps(folder.checkpoints), default=0)
-    if isinstance(error, KeyboardInterrupt):
-        folder.write_status(state="pending", step=step, steps=run.training.steps, attempt=folder.attempts)
-        return
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    folder.write_status(
-        state="failed",
-        step=step,
-        steps=run.training.steps,
-        attempt=max(folder.attempts, 1),
-        error=f"{type(error).__name__}: {first_line}"[:300],
-    )
+    return train(run, store.run(run), train_split, val_split, ranks, hooks)
 
 
 def _training_report(run: RunSpec, progress: Progress) -> Report:

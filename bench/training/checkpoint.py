@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import re
 import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from baselines.steps import TrainingStep
-from bench.atomic import written_beside
+from bench.atomic import check_write, written_beside
 from bench.training.distributed import Ranks
 from bench.training.ema import MovingAverage
 from spade_core.sync_batch_norm import SyncBatchNorm2d
 
 _NAME = re.compile(r"step_(\d{8})\.pt")
+DAMAGED = ".damaged"
+"""Added to the name of a checkpoint that was found so."""
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -35,7 +40,8 @@ def save_checkpoint(
     """Write the state of all ranks after ``step`` steps; every rank must call this.
 
     Holds networks, optimisers, moving average, and for each rank its random generators and those buffers that differ
-    between ranks (batch norm without synchronisation). The file appears whole or not at all.
+    between ranks (batch norm without synchronisation), and a checksum of all that. The file appears whole or not at
+    all. Raises WriteError on rank 0 where it cannot be written; the checkpoints before it stay as they are.
     """
     per_rank = ranks.gather({"random": _random_state(ranks.device), "buffers": _own_buffers(work)})
     if ranks.first:
@@ -47,31 +53,92 @@ def save_checkpoint(
             "average": average.network.state_dict() if average is not None else None,
             "ranks": per_rank,
         }
-        with written_beside(checkpoint_path(folder, step)) as temporary:
-            torch.save(state, temporary)
+        state = _on_cpu(state)
+        state["sha256"] = state_sha256(state)
+        # Written through a stream of ours: of its own, torch hides what the system says of a full disk.
+        with written_beside(checkpoint_path(folder, step)) as temporary, temporary.open("wb") as stream:
+            torch.save(state, stream)
     ranks.barrier()
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state in ``path``. Raises ValueError naming the file when it is not a checkpoint of this project."""
+    """The state in ``path``. Raises ValueError naming the file when it is damaged or no checkpoint of this project.
+
+    An OSError (the disk does not answer, the file is not there) is passed on: it says nothing about the content.
+    """
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with path.open("rb") as stream:
+            state = torch.load(stream, map_location=device, weights_only=True)
+    except (OSError, MemoryError):
+        raise
     except Exception as error:
+        if isinstance(error.__cause__ or error.__context__, OSError):
+            raise
         raise ValueError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {error})") from error
     if not isinstance(state, dict) or not {"run_id", "step", "networks"} <= set(state):
         raise ValueError(
             f"{path}: not a checkpoint of a run (a released network file? use --checkpoint with --variant)"
         )
+    if "sha256" in state and state["sha256"] != state_sha256(state):
+        raise ValueError(f"{path}: is damaged: its content does not have the checksum that was stored with it")
     return state
 
 
-def resume(folder: Path, *, run_id: str, work: TrainingStep, average: MovingAverage | None, ranks: Ranks) -> int:
-    """Load the newest readable checkpoint into ``work`` and ``average``; returns its step, 0 when there is none.
+def state_sha256(state: Mapping[str, Any]) -> str:
+    """Checksum of everything in ``state`` (on the CPU) but its field of that name.
 
-    An unreadable newest one is reported and the one before is taken. Raises ValueError when a checkpoint belongs to
-    another run.
+    The file format checks its structure alone: a bit that flipped within a tensor would be read without a word.
     """
-    state = _newest_readable(folder) if ranks.first else None
+    digest = hashlib.sha256()
+    for place, value in _leaves({key: value for key, value in state.items() if key != "sha256"}):
+        digest.update(place.encode())
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype}{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        else:
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything in nested dicts, lists and tuples, with its place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(item, f"{place}/{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{place}/{index}")
+    else:
+        yield place, value
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        moved = copy.copy(value)  # a module's state has versions of its layers as an attribute
+        moved.update((key, _on_cpu(item)) for key, item in value.items())
+        return moved
+    if isinstance(value, (list, tuple)):
+        return type(value)(_on_cpu(item) for item in value)
+    return value
+
+
+def resume(
+    folder: Path,
+    *,
+    run_id: str,
+    work: TrainingStep,
+    average: MovingAverage | None,
+    ranks: Ranks,
+    on_damage: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=3),
+) -> int:
+    """Load the newest valid checkpoint into ``work`` and ``average``; returns its step, 0 when there is none.
+
+    A damaged one is put aside (DAMAGED is added to its name), told to ``on_damage`` on rank 0, and the one before
+    is taken. Raises ValueError when a checkpoint belongs to another run.
+    """
+    state = _newest_valid(folder, on_damage) if ranks.first else None
     step: int = ranks.broadcast(state["step"] if state is not None else 0)
     if step == 0:
         return 0
@@ -84,16 +151,22 @@ def resume(folder: Path, *, run_id: str, work: TrainingStep, average: MovingAver
     return step
 
 
-def _newest_readable(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read; what an interrupted write left behind is deleted."""
-    for leftover in folder.glob(".step_*.part"):
-        leftover.unlink(missing_ok=True)
+def _newest_valid(folder: Path, on_damage: Callable[[str], None]) -> dict[str, Any] | None:
+    damaged: list[str] = []
+    state = None
     for step in reversed(checkpoint_steps(folder)):
+        path = checkpoint_path(folder, step)
         try:
-            return load_checkpoint(checkpoint_path(folder, step))
+            state = load_checkpoint(path)
+            break
         except ValueError as error:
-            warnings.warn(f"{error}; trying the checkpoint before it", stacklevel=3)
-    return None
+            check_write(path)
+            path.replace(path.with_name(f"{path.name}{DAMAGED}"))
+            damaged.append(str(error))
+    if damaged:
+        taken = f"the one of step {state['step']} is taken" if state is not None else "the run begins anew"
+        on_damage(f"{'; '.join(damaged)}; put aside as {DAMAGED}, {taken}")
+    return state
 
 
 def _restore(state: dict[str, Any], work: TrainingStep, average: MovingAverage | None, ranks: Ranks) -> None:
@@ -120,10 +193,15 @@ def _restore(state: dict[str, Any], work: TrainingStep, average: MovingAverage |
 
 
 def prune_checkpoints(folder: Path, keep: int, always: set[int]) -> None:
-    """Delete all but the newest ``keep`` checkpoints and the steps in ``always``."""
-    for step in checkpoint_steps(folder)[:-keep]:
+    """Delete all but the newest ``keep`` checkpoints and the steps in ``always``; damaged ones older than these too."""
+    check_write(folder / "any")
+    steps = checkpoint_steps(folder)
+    for step in steps[:-keep]:
         if step not in always:
             checkpoint_path(folder, step).unlink(missing_ok=True)
+    for path in folder.glob(f"step_*.pt{DAMAGED}"):
+        if path.name < checkpoint_path(folder, steps[-keep:][0]).name:
+            path.unlink(missing_ok=True)
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor | None]:

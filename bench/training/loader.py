@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -135,17 +138,48 @@ def batches(
         batch_sampler=_Positions(settings, ranks, first_step, last_step),
         num_workers=workers,
         collate_fn=collate,
+        worker_init_fn=_heed_the_parent_alone,
         pin_memory=ranks.device.type == "cuda",
         generator=torch.Generator().manual_seed(
             settings.seed
         ),  # the global generator stays untouched: resuming is exact
     )
     parts: list[Batch] = []
-    for stacked in loader:
+    for stacked in _unsignalled(loader):
         parts.append(to_batch(stacked, dataset, ranks.device))
         if len(parts) == settings.accumulate:
             yield parts
             parts = []
+
+
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
+
+
+def _unsignalled(loader: DataLoader[Any]) -> Iterator[dict[str, Tensor]]:
+    """The loader's batches; its processes start with the signals to stop blocked.
+
+    A scheduler sends these to every process of a job. A loading process that died of one would fail its rank before
+    the state is saved.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        started = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    yield from started
+
+
+def _heed_the_parent_alone(worker: int) -> None:
+    """In a loading process: signals to stop are left to the rank that started it; only that one's TERM ends it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    parent = os.getppid()
+
+    def heed() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=heed, daemon=True).start()
 
 
 class _Positions:

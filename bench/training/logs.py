@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from baselines.steps import TrainingStep
-from bench.atomic import written_beside
+from bench.atomic import check_write, explained, written_beside
 from bench.store import RunFolder
 from bench.training.distributed import Ranks
 
@@ -75,8 +75,10 @@ def check_finite_weights(work: TrainingStep, step: int) -> None:
 class RunLog:
     """The files of one run; only rank 0 writes any."""
 
-    def __init__(self, folder: RunFolder, ranks: Ranks, *, first_step: int, steps: int, attempt: int) -> None:
-        self.folder, self.ranks, self.steps, self.attempt = folder, ranks, steps, attempt
+    def __init__(
+        self, folder: RunFolder, ranks: Ranks, *, first_step: int, steps: int, attempt: int, note: str = ""
+    ) -> None:
+        self.folder, self.ranks, self.steps, self.attempt, self.note = folder, ranks, steps, attempt, note
         self._heartbeat = 0.0
         self._rate: float | None = None
         self._writer: SummaryWriter | None = None
@@ -89,7 +91,9 @@ class RunLog:
         """One line of ``metrics.jsonl`` and the same in TensorBoard."""
         if self._writer is None:
             return
-        with self.folder.metrics_file.open("a", encoding="utf-8") as stream:
+        path = self.folder.metrics_file
+        check_write(path)
+        with explained(path, opening=True), path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
@@ -103,7 +107,13 @@ class RunLog:
         self._heartbeat = time.monotonic()
         eta = seconds_per_step * (self.steps - step) if seconds_per_step else None
         self.folder.write_status(
-            state="running", step=step, steps=self.steps, images_per_s=self._rate, eta_s=eta, attempt=self.attempt
+            state="running",
+            step=step,
+            steps=self.steps,
+            images_per_s=self._rate,
+            eta_s=eta,
+            attempt=self.attempt,
+            note=self.note,
         )
 
     def close(self) -> None:
@@ -117,7 +127,12 @@ class RunLog:
         self.close()
         if self.ranks.first:
             self.folder.write_status(
-                state="done", step=step, steps=self.steps, images_per_s=self._rate, attempt=self.attempt
+                state="done",
+                step=step,
+                steps=self.steps,
+                images_per_s=self._rate,
+                attempt=self.attempt,
+                note=self.note,
             )
 
 

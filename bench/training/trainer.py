@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,12 @@ from bench.provenance import provenance
 from bench.run_spec import RunSpec, norm_group_images
 from bench.store import RunFolder
 from bench.training.checkpoint import checkpoint_steps, prune_checkpoints, resume, save_checkpoint
-from bench.training.distributed import Ranks
+from bench.training.distributed import Ranks, StopVote
 from bench.training.ema import MovingAverage
 from bench.training.loader import StreamSettings, batches
 from bench.training.logs import Meter, Report, RunLog, check_finite, check_finite_weights, memory_mib
 from bench.training.samples import save_samples
 from spade_core.perceptual import VGG19PerceptualLoss
-
-VOTE_EVERY_STEPS = 10
-"""Several ranks agree on stopping only so often: each vote makes the host wait for the GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,8 @@ class Hooks:
     """Asked at step boundaries; the ranks stop together, save, and the run counts as interrupted."""
     report: Report = lambda step, values: None
     """Draws progress."""
+    alive: Callable[[str], None] = lambda what: None
+    """Called on every rank with what was just done: a step, a score, a checkpoint."""
     score: Callable[[nn.Module, int], Mapping[str, float]] | None = None
     """Scores the generator (in eval mode) every ``eval_every_steps``."""
 
@@ -71,10 +71,15 @@ def train(
         average = MovingAverage(networks.generator, halflife_images=halflife, batch_images=settings.batch_images)
 
     # Where the run stands: resumed state, attempt, provenance.
-    step = resume(folder.checkpoints, run_id=run.run_id, work=work, average=average, ranks=ranks)
+    notes: list[str] = []
+    step = resume(
+        folder.checkpoints, run_id=run.run_id, work=work, average=average, ranks=ranks, on_damage=notes.append
+    )
     work.distribute(ranks.wrap)
-    attempt = ranks.broadcast(begin(run, folder, networks, step) if ranks.first else None)
-    log = RunLog(folder, ranks, first_step=step, steps=settings.steps, attempt=attempt)
+    attempt = ranks.broadcast(begin(run, folder, networks, step, notes) if ranks.first else None)
+    log = RunLog(folder, ranks, first_step=step, steps=settings.steps, attempt=attempt, note="; ".join(notes))
+    vote = StopVote(ranks, first_step=step)
+    hooks.alive(f"ready to go on after step {step}")
     meter, logged_step, seconds = Meter(), step, None
     best = ranks.broadcast(best_step(folder) if settings.selection == "best" and ranks.first else None)
 
@@ -106,11 +111,11 @@ def train(
         meter.add(losses)
         if average is not None:
             average.update(networks.generator)
-        stopping = (ranks.world == 1 or step % VOTE_EVERY_STEPS == 0) and ranks.any(hooks.should_stop())
-        last = step == settings.steps or stopping
+        stopping = vote.agreed(step, hooks.should_stop())
+        last = step == settings.steps
 
         # Losses: read, checked, written.
-        saving = last or step % settings.save_every_steps == 0
+        saving = last or stopping or step % settings.save_every_steps == 0
         scoring = is_scored(run, hooks, step)
         if saving or scoring or step % settings.log_every_steps == 0:
             means, seconds = meter.read(ranks)
@@ -128,6 +133,7 @@ def train(
         else:
             hooks.report(step, {})
         log.beat(step, seconds)
+        hooks.alive(f"step {step}")
 
         # Pictures and scores of the generator as it is.
         shown = average.network if average is not None else networks.generator
@@ -136,6 +142,7 @@ def train(
         if scoring and hooks.score is not None:
             with evaluating(shown):
                 scores = hooks.score(shown, step)
+            hooks.alive(f"score of step {step}")
             log.record(step, {f"score/{name}": value for name, value in scores.items()})
             if settings.selection == "best" and (best is None or selecting_score(scores, run) > best[1]):
                 best = (step, selecting_score(scores, run))
@@ -145,6 +152,7 @@ def train(
         if saving:
             check_finite_weights(work, step)
             save_checkpoint(folder.checkpoints, run_id=run.run_id, step=step, work=work, average=average, ranks=ranks)
+            hooks.alive(f"checkpoint of step {step}")
             if ranks.first:
                 prune_checkpoints(folder.checkpoints, settings.keep_checkpoints, {best[0]} if best else set())
         if stopping and step < settings.steps:
@@ -156,13 +164,15 @@ def train(
     return True
 
 
-def begin(run: RunSpec, folder: RunFolder, networks: Networks, step: int) -> int:
+def begin(run: RunSpec, folder: RunFolder, networks: Networks, step: int, notes: list[str]) -> int:
     """Write the run's specification and provenance; returns the number of this attempt."""
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
     folder.create(run)
     folder.forget_errors()
     attempt = folder.attempts + 1
     counts = {f"{role}_parameters": sum(p.numel() for p in net.parameters()) for role, net in networks.named().items()}
-    folder.write_provenance({**provenance(), **counts, "seed": run.seed, "first_step": step}, attempt)
+    folder.write_provenance({**provenance(), **counts, "seed": run.seed, "first_step": step, "notes": notes}, attempt)
     return attempt
 
 

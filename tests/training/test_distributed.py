@@ -18,9 +18,8 @@ from baselines.building import build_networks
 from baselines.steps import TrainingStep, build_step
 from bench.run_spec import RunSpec
 from bench.store import Store
-from bench.training import trainer
 from bench.training.checkpoint import checkpoint_path, load_checkpoint, resume, save_checkpoint
-from bench.training.distributed import Ranks
+from bench.training.distributed import VOTE_EVERY_STEPS, Ranks, StopVote
 from bench.training.loader import StreamSettings, batches
 from bench.training.trainer import Hooks, z_dim_of
 from tests.tiny import splits, tiny_run
@@ -121,10 +120,10 @@ def everything(ranks: Ranks, folder: Path) -> None:
     found["own buffers"] = own_buffers_survive(ranks, folder)
     for run in WHOLE.values():
         assert train_here(run, folder / "two", ranks=ranks)
-    # Only one rank is asked to stop: both stop at the first step at which they vote.
-    trainer.VOTE_EVERY_STEPS = 2
-    stopped = tiny_run("spade-decoder", steps=9, seed=8)
-    assert not train_here(stopped, folder / "stopped", Hooks(should_stop=lambda: ranks.rank == 1), ranks)
+    # Only one rank is asked to stop: both stop at the next step at which they vote.
+    stopped, steps = tiny_run("spade-decoder", steps=30, seed=8, save_every_steps=100), []
+    hooks = Hooks(should_stop=lambda: ranks.rank == 1 and len(steps) >= 3, alive=steps.append)
+    assert not train_here(stopped, folder / "stopped", hooks, ranks)
     torch.save(found, folder / f"{ranks.rank}.pt")
 
 
@@ -220,7 +219,32 @@ def test_a_job_finds_its_ranks_in_the_environment(tmp_path: Path) -> None:
 
 def test_ranks_stop_together_when_one_is_asked(folder: Path) -> None:
     (path,) = (folder / "stopped" / "runs").glob("*/checkpoints/*")
-    assert path.name == "step_00000002.pt"
+    step = int(path.stem.removeprefix("step_"))
+    assert 3 <= step <= 2 + VOTE_EVERY_STEPS + 1
+
+
+@pytest.mark.parametrize(("pace_s", "every"), [(0.01, 10), (0.25, 8), (0.5, 4), (1.9, 1), (30.0, 1)])
+def test_ranks_vote_as_often_as_a_short_notice_asks_for(
+    pace_s: float, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    votes: list[int] = []
+    ranks = Ranks(world=2)
+    last = [0]
+
+    def largest(self: Ranks, values: list[float]) -> list[float]:
+        seconds = pace_s * (step - last[0])
+        votes.append(step)
+        last[0] = step
+        return [values[0], seconds]
+
+    monkeypatch.setattr(Ranks, "largest", largest)
+    vote = StopVote(ranks, first_step=0)
+    for step in range(1, 40):
+        assert vote.agreed(step, asked=False) is False
+    assert votes == [1, *range(1 + every, 40, every)]
+    while not vote.agreed(step, asked=True):
+        step += 1
+    assert step - votes[-2] == every
 
 
 def test_a_checkpoint_of_two_ranks_goes_on_with_one_and_says_so(folder: Path) -> None:

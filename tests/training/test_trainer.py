@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 from torch import nn
 
+from bench.atomic import WriteError
 from bench.data.dataset import Sample
 from bench.data.synthetic import SyntheticScenes
 from bench.run_spec import RunSpec, Training
@@ -231,8 +233,10 @@ def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(tmp_path: 
     last = checkpoint_path(folder.checkpoints, 4)
     expected = load_checkpoint(last)["networks"]
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match=r"step_00000004.pt: cannot be read .*trying the checkpoint before"):
+    with pytest.warns(UserWarning, match=r"step_00000004.pt: cannot be read .*the one of step 2 is taken"):
         assert train_here(run, tmp_path)
+    assert re.search("step_00000004.pt: cannot be read .*put aside as .damaged", folder.status().note)
+    assert folder.provenance()["notes"] == [folder.status().note]
     again = load_checkpoint(last)["networks"]
     for role in expected:
         assert all(torch.equal(again[role][name], value) for name, value in expected[role].items())
@@ -261,15 +265,15 @@ def test_an_interrupted_write_leaves_the_folder_as_it_was(tmp_path: Path, monkey
     checkpoints = folder_of(run, tmp_path).checkpoints
     before = {path.name: path.read_bytes() for path in checkpoints.iterdir()}
 
-    def full_disk(state: Any, path: Path) -> None:
-        path.write_bytes(b"half of it")
+    def full_disk(state: Any, stream: BinaryIO) -> None:
+        stream.write(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
     networks = trainer.build_networks(run.generator, run.recipe, splits(run)[0].spec, run.dataset.size, run.seed)
     work = trainer.build_step(run.recipe, networks, None)
     for step in (2, 3):  # over a file that is there, and a new one
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(WriteError, match=f"step_0000000{step}.pt: cannot be written, no space is left"):
             save_checkpoint(checkpoints, run_id=run.run_id, step=step, work=work, average=None, ranks=Ranks())
     assert {path.name: path.read_bytes() for path in checkpoints.iterdir()} == before
 
