@@ -166,16 +166,10 @@ def _show_protocol(name: str) -> None:
 
 
 def _show_dataset(name: str) -> None:
-    from bench.data.registry import class_names, dataset_spec
+    from bench.cli.dataset_page import print_dataset
+    from bench.data.registry import dataset_spec
 
-    entry = dataset_spec(name)
-    print(f"{entry.name}: {entry.title}" + (f" ({entry.note})" if entry.note else ""))
-    print(f"size: {entry.size_px[0]}x{entry.size_px[1]} px (height x width); upsampling {entry.upsampling!r}")
-    print(f"labels: {entry.spec.ids} ids, {entry.spec.channels} channels; not scored: {entry.ignore_ids or 'none'}")
-    print(f"files: {entry.layout if entry.needs_root else 'none: made by this project'}")
-    if entry.needs_root:
-        print(f"folder: --root DIR, or the environment variable {entry.root_variable}")
-    print(f"classes: {', '.join(class_names(entry))}")
+    print_dataset(dataset_spec(name))
 
 
 def _show_study(name: str) -> None:

@@ -28,7 +28,7 @@ def _resized(size: str, load: str) -> tuple[Step, ...]:
         Step(step="resizing (training)", paper=_NOT_STATED, code=f"to {load}: {by}", here=f"to {load}: {by}"),
         Step(step="random crop (training)", paper=_NOT_STATED, code=crop, here=crop),
         _MIRROR,
-        Step(step="test", paper=_NOT_STATED, code=f"to {size}: {by}; nothing else", here=f"to {size}: {by}"),
+        Step(step="test", paper=_NOT_STATED, code=f"to {size}: {by}", here=f"to {size}: {by}"),
     )
 
 

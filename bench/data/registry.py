@@ -12,7 +12,7 @@ from bench.data.entry import SYNTHETIC_IMAGES, DatasetEntry, class_names, palett
 from bench.data.layouts.ade20k import AdeChallenge, AdeTree, mistaken_ade20k
 from bench.data.layouts.cityscapes import NO_TEST_LABELS, Cityscapes, mistaken_cityscapes
 from bench.data.layouts.coco import CocoDownload
-from bench.data.layouts.outdoor import Outdoor
+from bench.data.layouts.outdoor import RULE, Outdoor
 from bench.data.layouts.photographs import Photographs, mistaken_photographs
 from bench.data.layouts.released import Released
 from bench.data.palettes import Colour
@@ -127,7 +127,7 @@ ENTRIES: tuple[DatasetEntry, ...] = (
         title="ADE20K-outdoor",
         layouts=tuple(Outdoor(inner=layout) for layout in _ADE20K.layouts),
         official_pairs={},
-        note="the outdoor images of ADE20K by a stated rule on scene categories, or by your own list: there is no "
+        note=f"the outdoor images of ADE20K by the rule {RULE} on scene categories, or by your own list: there is no "
         "official list, and the set that the paper used is unknown",
     ),
     DatasetEntry(

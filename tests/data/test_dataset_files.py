@@ -306,10 +306,12 @@ def test_roots_are_absolute(described: Path, tmp_path: Path, monkeypatch: pytest
 def test_the_doctor_names_broken_files_and_goes_on(described: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (described / "broken.toml").write_text(SHORT + "sizes = 3")
     (described / "streets.toml").write_text(SHORT)
-    monkeypatch.setenv("SPADE_BENCH_DATA_STREETS", str(described))
-    found = list(_data())
-    assert [text.splitlines()[1].strip()[:20] for level, text in found if level == FAIL] == ["- sizes: unknown key"]
-    assert any(text == f"data set streets: {described.resolve()}" for _, text in found)
+    root = write_pairs(described.parent / "pairs", values=(0, 1, 2), instances=False)
+    monkeypatch.setenv("SPADE_BENCH_DATA_STREETS", str(root))
+    found = list(_data(None))
+    failed = [finding.text for finding in found if finding.level == FAIL]
+    assert [text.splitlines()[1].strip()[:20] for text in failed] == ["- sizes: unknown key"]
+    assert any(finding.text == f"streets: {root.resolve()} (layout released)" for finding in found)
 
 
 def test_the_command_line_lists_and_shows_a_described_data_set(described: Path) -> None:
@@ -326,7 +328,8 @@ def test_the_command_line_lists_and_shows_a_described_data_set(described: Path) 
     assert (rows[-1]["size"], rows[-1]["channels"]) == ("16x32", 5)
     assert rows[-1]["files"] == "train_img, train_label, train_inst, val_img, val_label, val_inst"
     shown = cli("show", "dataset", "streets")
-    assert "classes: road, house, sky, don't care" in shown
+    assert "Label ids (protocol distances has no judge; – is not scored)" in shown
+    assert all(f"  {label} {name}" in shown for label, name in enumerate(("road", "house", "sky", "don't care")))
     assert f"described in {described / 'streets.toml'}" in shown
     assert "SPADE_BENCH_DATA_STREETS" in shown
 
