@@ -117,7 +117,9 @@ def read_protocol_file(path: Path) -> Protocol:
     base = _base(given["base"])
     assert base is not None
     source = f"the user's protocol file {path}"
-    sources = {name: source for name in (*changes, "mmseg", "test") if name not in ("name", "summary", "expected")}
+    sources = {name: source for name in (*changes, "mmseg", "test") if name not in ("summary", "expected")}
+    unsaid = {"image_resize", "label_size", "class_mean"} - base.sources.keys() - sources.keys()
+    sources |= dict.fromkeys(sorted(unsaid), f"this project's default, since {path.name} does not say")
     try:
         return variation(base, name=path.stem, version=1, **changes, sources=sources)
     except ValueError as error:
