@@ -1,4 +1,4 @@
-"""Verbs of data and judging: prepare, evaluate."""
+"""The verb of judging: evaluate."""
 
 from __future__ import annotations
 
@@ -15,45 +15,8 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verbs to the command line."""
-    app.command("prepare")(prepare)
+    """Add this module's verb to the command line."""
     app.command("evaluate")(evaluate)
-
-
-def prepare(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Data set (see `list datasets`).")],
-    root: DataRootOption = None,
-    size: SizeOption = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the contact sheets. [default: results/DATASET]"),
-    ] = None,
-) -> None:
-    """Check every file of a data set once, write its manifest, print statistics, draw a contact sheet.
-
-    All problems are listed at once: missing partners, unreadable files, modes, labels out of range, sizes.
-    """
-    from rich.console import Console
-
-    from bench.data.contact_sheet import contact_sheet
-    from bench.data.registry import dataset_spec
-    from bench.launching.progress import ProgressLine
-
-    entry = dataset_spec(dataset)
-    folder = out or Path("results") / dataset
-    for split in entry.splits:
-        with ProgressLine(Console(), f"check {dataset}/{split}") as line:
-            opened = entry.open(
-                split=split,
-                root=root,
-                size=parse_size(size),
-                progress=lambda done, of, line=line: line.update(done, of, "files"),  # type: ignore[misc]
-            )
-        sheet = folder / f"{split}.png"
-        contact_sheet(opened, min(12, len(opened)), sheet)
-        print(
-            f"{dataset}/{split}: {len(opened)} pairs, content hash {opened.manifest_hash[:12]}, contact sheet {sheet}"
-        )
 
 
 def evaluate(

@@ -109,7 +109,7 @@ def build_manifest(
             found += pair_problems(files, pair, facts[name])
         refuse(files, found, record.with_suffix(".problems.txt"))
         manifest = _manifest(files, list(facts.values()), settings)
-        _write_record(record, mark, manifest)
+        write_compact(record, {"mark": mark, "manifest": manifest_to_plain(manifest)})
     return manifest
 
 
@@ -143,6 +143,25 @@ def manifest_from_plain(plain: Mapping[str, Any]) -> Manifest:
             "warnings": tuple(plain["warnings"]),
         }
     )
+
+
+def write_compact(path: Path, data: Any) -> None:
+    """``data`` as JSON without spaces: tables of many pairs stay small, and are read fast."""
+    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump(data, stream, separators=(",", ":"), allow_nan=False)
+
+
+def write_copy(manifest: Manifest, path: Path) -> None:
+    """The manifest for people and version control: JSON with one line for each pair, and the sizes counted."""
+    sizes = Counter(f"{entry.height}x{entry.width}" for entry in manifest.entries)
+    plain = {item.name: getattr(manifest, item.name) for item in fields(manifest) if item.name != "entries"}
+    head = json.dumps({**plain, "pairs": len(manifest.entries), "sizes": dict(sizes.most_common())}, indent=2)
+    names = [item.name for item in fields(Entry)]
+    lines = (json.dumps({name: getattr(entry, name) for name in names}) for entry in manifest.entries)
+    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write(head.removesuffix("\n}") + ',\n  "entries": [\n    ')
+        stream.write(",\n    ".join(lines))
+        stream.write("\n  ]\n}\n")
 
 
 def leaks(train: Manifest, val: Manifest) -> list[str]:
@@ -209,11 +228,6 @@ def _content_hash(entries: Iterable[Entry], settings: list[Any]) -> str:
 def _mark(keys: Mapping[str, Key], settings: list[Any], official_pairs: int | None) -> str:
     """What the record must carry to be about these files as they are now."""
     return hashlib.sha256(json.dumps([settings, official_pairs, list(keys.items())]).encode()).hexdigest()
-
-
-def _write_record(path: Path, mark: str, manifest: Manifest) -> None:
-    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        json.dump({"mark": mark, "manifest": manifest_to_plain(manifest)}, stream, separators=(",", ":"))
 
 
 def _read_record(path: Path, mark: str) -> Manifest | None:

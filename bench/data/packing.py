@@ -21,7 +21,7 @@ from PIL import Image
 from bench.atomic import write_json
 from bench.data.dataset import Augmentation, DatasetError, Sample
 from bench.data.journal import locked, opened
-from bench.data.manifest import Entry, manifest_to_plain
+from bench.data.manifest import Entry, manifest_to_plain, write_compact
 from bench.data.pack_index import (
     INDEX,
     LOCK,
@@ -308,14 +308,14 @@ def _dense(ids: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[Any]]:
 
 def _write_tables(split: PairedDataset, out: Path) -> None:
     entries = split.manifest.entries
-    write_json(out / split.split / "manifest.json", manifest_to_plain(split.manifest))
+    write_compact(out / split.split / "manifest.json", manifest_to_plain(split.manifest))
     table = {
         "ids": [entry.stem for entry in entries],
         "sizes": [[entry.height, entry.width] for entry in entries],
         "instance_ids": [entry.instance_ids or 0 for entry in entries],
         "file_bytes": _file_bytes(split),
     }
-    write_json(out / split.split / "samples.json", table)
+    write_compact(out / split.split / "samples.json", table)
 
 
 def _compare(split: PairedDataset, out: Path, index: PackIndex) -> None:

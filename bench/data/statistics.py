@@ -155,9 +155,10 @@ def statistics_lines(numbers: Statistics, *, top: int = 10) -> list[str]:
     """The numbers in words, for a terminal."""
     present, never = numbers.present, numbers.never_seen
     official = f" of {numbers.official_pairs:,}" if numbers.official_pairs is not None else ""
+    high, wide = _spelled(numbers.height, " px"), _spelled(numbers.width, " px")
     lines = [
         f"pairs          {numbers.pairs:,}{official} ({numbers.layout}), content hash {numbers.content_hash[:12]}",
-        f"sizes          height {_spelled(numbers.height, ' px')}, width {_spelled(numbers.width, ' px')}; {_sizes(numbers)}",
+        f"sizes          height {high}, width {wide}; {_sizes(numbers)}",
     ]
     if set(numbers.image_modes) - {"RGB"}:
         modes = ", ".join(f"{mode} {count:,}" for mode, count in numbers.image_modes.items())
