@@ -18,6 +18,7 @@ from pytorch_fid import inception
 from pytorch_fid.fid_score import get_activations
 
 from bench.evaluation.features import Extractor, build_extractor, resized_in_float
+from bench.evaluation.frechet import frechet_distance
 from bench.evaluation.judges.checkpoint import CheckpointError
 from bench.evaluation.metric_table import EXTRACTORS
 from bench.evaluation.weights import MissingWeightsError, require_weights
@@ -89,7 +90,7 @@ def test_tf_is_pytorch_fid(
     original = inception.load_state_dict_from_url
     assert original is torch.hub.load_state_dict_from_url, "the extractor must put the loader back"
     monkeypatch.setattr(inception, "load_state_dict_from_url", lambda *_, **__: states["inception-fid"])
-    images = noisy(3, *size)
+    images = noisy(2, *size)
     close(extractors["tf"](images), pytorch_fids(images, tmp_path, inception.InceptionV3([3])))
 
 
@@ -106,7 +107,7 @@ def test_tv2019_is_what_pytorch_fid_did_before_its_own_weights(
     hub.mkdir(parents=True)
     torch.save(states["inception-tv2019"], hub / "inception_v3_google-0cc3c7bd.pth")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    images = noisy(3, *size, seed=1)
+    images = noisy(2, *size, seed=1)
     old = inception.InceptionV3([3], use_fid_inception=False)
     close(extractors["tv2019"](images), pytorch_fids(images, tmp_path, old))
 
@@ -179,11 +180,31 @@ def test_efficientnet_lite0_knows_a_cat(extractors: dict[str, Extractor]) -> Non
     assert float(logits.softmax(1).max()) > 0.7
 
 
+def test_distances_on_efficientnet_lite0_grow_with_the_damage(extractors: dict[str, Extractor]) -> None:
+    """Patches of photographs, real weights: more noise is farther, and another photograph is farther than a little."""
+    from skimage import data
+
+    def patches(photograph: Images, count: int = 14) -> Images:
+        random = np.random.default_rng(1)
+        rows, columns = (random.integers(0, side - 112, count) for side in photograph.shape[:2])
+        return np.stack([photograph[y : y + 112, x : x + 112] for y, x in zip(rows, columns, strict=True)])
+
+    real, other = patches(data.chelsea()), patches(data.coffee())
+    noise = np.random.default_rng(2).standard_normal(real.shape)
+    damaged = [np.clip(real + size * noise, 0, 255).astype(np.uint8) for size in (4, 16, 64)]
+    extract = extractors["efficientnet-lite0"]
+    of_real = extract(real)
+    distances = [frechet_distance(of_real, extract(images)) for images in damaged]
+    assert distances[0] > 1e-3 * np.square(of_real).sum(axis=1).mean()
+    assert (np.diff(distances) > 0).all()
+    assert frechet_distance(of_real, extract(other)) > 2 * distances[0]
+
+
 @pytest.mark.parametrize("name", list(EXTRACTORS))
 def test_features_do_not_depend_on_the_images_beside(extractors: dict[str, Extractor], name: str) -> None:
-    images = noisy(4, 64, 96, seed=5)
+    images = noisy(3, 64, 96, seed=5)
     together = extractors[name](images)
-    assert together.shape == (4, EXTRACTORS[name].dimensions)
+    assert together.shape == (3, EXTRACTORS[name].dimensions)
     assert together.dtype == np.float32
     apart = np.concatenate([extractors[name](images[:1]), extractors[name](images[1:])])
     assert np.array_equal(apart, together), "on a CPU features are the same to the bit"

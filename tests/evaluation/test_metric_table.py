@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bench.evaluation.metric_table import EXTRACTORS, METRICS, Metric, get_metric, weights_of
+from bench.evaluation.weights import list_weights
 
 
 def test_metrics_on_features_carry_the_extractors_name_and_its_files() -> None:
@@ -35,6 +36,10 @@ def test_weights_are_named_once_and_sorted() -> None:
     assert weights_of(("mIoU", "accu@all")) == ()
     assert weights_of(("LPIPS@alex", "FID@tf", "KID@tf", "FID@clean")) == ("alexnet", "inception-fid")
     assert weights_of(("FID@tv2019",)) == ("inception-tv2019",)
+
+
+def test_every_file_is_in_the_table_of_weights() -> None:
+    assert set(weights_of(METRICS)) <= {entry.name for entry in list_weights()}
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
