@@ -170,7 +170,8 @@ def print_weights(rows: list[dict[str, Any]]) -> None:
         line.append("  there" if there else "  missing", style="green" if there else "yellow")
         console.print(line, highlight=False)
         for label, text in _details(row, there):
-            wrapped = textwrap.wrap(text, console.width - 11, break_on_hyphens=False, break_long_words=False)
+            room = 10_000 if label in ("file", "get it") else console.width - 11  # lines to copy stay lines
+            wrapped = textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False)
             shown = Text(f"  {label:<8} ", style="cyan")
             shown.append("\n           ".join(wrapped), style="default")
             console.print(shown, highlight=False, soft_wrap=True)

@@ -130,14 +130,15 @@ def fetch(
                 digest = _checked_content(entry, target, part)
             except _AddressError as error:
                 refused.append(f"{address}: {error}")
-                tell(refused[-1])
+                if len(refused) < len(addresses):
+                    tell(f"{refused[-1]}; trying the next address")
                 continue
             part.chmod(0o644)
             part.replace(target)
             _note_path(part).unlink(missing_ok=True)
             check_record(entry, target, digest)
             return target
-    raise FetchError(f"{entry.name} was not fetched\n  " + "\n  ".join(refused) + _by_hand(entry, target))
+    raise FetchError("not fetched\n  " + "\n  ".join(refused) + _by_hand(entry, target))
 
 
 @contextlib.contextmanager
@@ -359,6 +360,6 @@ def _reason(error: Exception) -> str:
 
 def _by_hand(entry: WeightsFile, target: Path) -> str:
     return (
-        f"\nGet it by hand from {entry.address} and put it as\n  {target}\n"
-        "or name another server that has it: --mirror URL"
+        f"\n  get it by hand from {entry.address} and put it as\n    {target}\n"
+        "  or name another server that has it: --mirror URL"
     )

@@ -144,7 +144,7 @@ def test_another_content_is_refused_and_deleted(server: Server, tmp_path: Path) 
         FetchError, match=rf"sha256 is [0-9a-f]{{64}}, expected {SHA256}; what came was deleted"
     ) as told:
         get(server, tmp_path)
-    assert f"put it as\n  {tmp_path}/trunk/judge.pth" in str(told.value)
+    assert f"put it as\n    {tmp_path}/trunk/judge.pth" in str(told.value)
     assert left(tmp_path) == []
 
 
