@@ -69,9 +69,11 @@ def explained(path: Path, *, opening: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[Path]:
+def written_beside(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A temporary path in the folder of ``path``; renamed to ``path`` when the block ends without an error.
 
+    Without ``durable`` the disk is not waited for, and a machine that loses its power may leave an empty file: for many
+    small files whose writer looks at their sizes before it goes on, and ends with ``os.sync``.
     The temporary file is gone afterwards in any case. Raises WriteError where the disk, a quota or a permission stands
     in the way, and whatever the guard of the folder raises, right before the renaming too.
     """
@@ -85,8 +87,9 @@ def written_beside(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o644)
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            if durable:
+                with temporary.open("rb") as stream:
+                    os.fsync(stream.fileno())
             check_write(path)
             temporary.replace(path)
         finally:

@@ -27,6 +27,10 @@ def find_layout(
 
     Raises DatasetError with the folders of every layout, what is in ``root`` instead, and where near it a layout is.
     """
+    if not os.access(root, os.R_OK | os.X_OK):
+        raise DatasetError(
+            f"dataset {name!r}: {root} may not be read by this user; ask its owner, or name another copy"
+        )
     for layout in layouts:
         if layout.recognises(root):
             return layout

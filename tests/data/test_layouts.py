@@ -253,6 +253,12 @@ def test_a_folder_above_or_below_the_layout_is_pointed_out(tmp_path: Path) -> No
     assert "folder10/, folder11/ and 3 more" in complaint("coco_stuff", many)
 
 
+def test_a_folder_that_may_not_be_read_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = trees.write_cityscapes(tmp_path)
+    monkeypatch.setattr("bench.data.detection.os.access", lambda path, mode: False)
+    assert f"{root} may not be read by this user; ask its owner" in complaint("cityscapes", root)
+
+
 @pytest.mark.parametrize("entry", [entry for entry in ENTRIES if entry.needs_root], ids=lambda entry: entry.name)
 def test_every_layout_keeps_the_contract(entry: object, tmp_path: Path) -> None:
     layouts = entry.layouts  # type: ignore[attr-defined]

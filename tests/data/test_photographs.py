@@ -131,6 +131,14 @@ def test_pairs_are_not_taken_for_photographs(tmp_path: Path, pairs: str) -> None
         opened(root)
 
 
+def test_links_that_lead_around_are_followed_once(tmp_path: Path) -> None:
+    root = trees.write_photographs(tmp_path / "photographs", splits={"train": 3, "val": 1})
+    (root / "train" / "again").symlink_to(root / "train")
+    (root / "train" / "elsewhere").symlink_to(trees.write_photographs(tmp_path / "elsewhere", count=1))
+    images, problems = photographs(root, "train")
+    assert (list(images), problems) == (["elsewhere--photo000", *(f"phototrain{n:03d}" for n in range(3))], [])
+
+
 def test_one_folder_of_somebodys_data_set_will_do(tmp_path: Path) -> None:
     root = trees.write_coco_download(tmp_path) / "train2017"
     assert dataset_spec("photographs").find_layout(root).name == "photographs"

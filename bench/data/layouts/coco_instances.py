@@ -81,7 +81,8 @@ def write_instance_maps(
     if problems:
         raise DatasetError("\n".join(problems))
     out.mkdir(parents=True, exist_ok=True)
-    present = set(os.listdir(out))
+    with os.scandir(out) as listing:
+        present = {item.name for item in listing if item.stat().st_size > 0}
     missing = [path for name, path in sorted(labels.items()) if f"{name}.png" not in present]
     kept = len(labels) - len(missing)
     if not missing:
@@ -96,6 +97,7 @@ def write_instance_maps(
         largest = max(largest, most)
         if progress is not None:
             progress(done, len(labels))
+    os.sync()
     shutil.rmtree(index)
     return InstanceMaps(folder=out, drawn=len(missing), kept=kept, largest=largest)
 
@@ -133,7 +135,7 @@ def _draw_one(path: Path, out: Path, index: Path) -> int:
         raise DatasetError(f"{path}: not readable as an image ({error}); replace the file") from None
     if mode not in ("L", "P"):
         raise DatasetError(f"{path}: label map of mode {mode}; allowed are L and P; unpack the stuffthingmaps again")
-    with written_beside(out / f"{path.stem}.png") as temporary:
+    with written_beside(out / f"{path.stem}.png", durable=False) as temporary:
         Image.fromarray(draw_instances(labels, polygons)).save(temporary, format="PNG")
     return max((number + 1 for number, _ in polygons), default=0)
 

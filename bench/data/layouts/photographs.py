@@ -165,7 +165,13 @@ def _has_photographs(root: Path) -> bool:
 
 def _walk(folder: Path) -> Iterator[Path]:
     """The image files below ``folder``, in the order of their names; hidden ones and label maps left out."""
+    seen: set[str] = set()  # a link to a folder above would lead around for ever
     for place, folders, names in os.walk(folder, followlinks=True):
+        here = os.path.realpath(place)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != LABEL_MAPS)
         for name in sorted(names):
             if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
