@@ -124,6 +124,8 @@ class _Prepare:
         layout = self.entry.find_layout(root)
         print(f"{self.entry.name}: {root}, layout {layout.name}")
         self._make_missing(layout, root, device)
+        for text in dict.fromkeys(text for split in self.entry.splits for text in layout.identity(root, split)):
+            print(text)
         splits = self._look(layout, root)
         if "train" in splits and "val" in splits:
             shared = leaks(splits["train"].manifest, splits["val"].manifest)

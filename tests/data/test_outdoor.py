@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from bench.data.dataset import Dataset, DatasetError
 from bench.data.layouts.outdoor import LIST_VARIABLE, RULE, is_outdoor, outdoor_scenes
 from bench.data.registry import dataset_spec
 from tests.data import trees
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -139,3 +143,11 @@ def test_missing_label_maps_are_still_named(root: Path) -> None:
     (root / "annotations" / "training" / "ADE_train_00000002.png").unlink()
     with pytest.raises(DatasetError, match="no label map named 'ADE_train_00000002'"):
         opened(root)
+
+
+def test_prepare_prints_which_rule_made_the_set(root: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "run_study.py", "prepare", "ade20k_outdoor", "--root", str(root), "--workers", "1"]
+    command += ["--size", "32x32", "--sheet", "0", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert f"\noutdoor images: rule {RULE}, {len(outdoor_scenes())} scene categories, sha256 " in done.stdout
+    assert "ade20k_outdoor/train\n  pairs          4 " in done.stdout
