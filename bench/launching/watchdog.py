@@ -23,7 +23,7 @@ _BACKSTOP_S = 30.0
 """How much later the interpreter itself (a thread without Python, should the main one never let go of the lock) ends
 the process."""
 _WAITING = ("torch/distributed/", "bench/training/distributed.py", "spade_core/sync_batch_norm.py")
-_WAITING_IN = ("_engine_run_backward", "barrier", "all_reduce")
+_BACKWARD = "_engine_run_backward"
 
 
 class HangError(RuntimeError):
@@ -139,7 +139,5 @@ def place_of(frame: FrameType) -> str:
 
 
 def _waits(frame: FrameType) -> bool:
-    """Whether the innermost frames are those of a collective operation, or of a backward pass that may contain one."""
-    if frame.f_code.co_name in _WAITING_IN:
-        return True
-    return any(part in frame.f_code.co_filename for part in _WAITING)
+    """Whether the innermost frame is that of a collective operation, or of a backward pass that may contain one."""
+    return frame.f_code.co_name == _BACKWARD or any(part in frame.f_code.co_filename for part in _WAITING)
