@@ -103,7 +103,8 @@ def _paths(kind: Kind) -> list[Path]:
     paths: list[Path] = []
     for folder in folders:
         with os.scandir(folder) as listing:
-            paths += sorted(Path(item.path) for item in listing if item.is_file() and not item.name.startswith("."))
+            found = [item.path for item in listing if item.is_file() and not item.name.startswith(".")]
+        paths += map(Path, sorted(found))  # texts are sorted many times as fast as paths
     return paths
 
 
