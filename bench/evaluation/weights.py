@@ -39,7 +39,7 @@ def get_weights(name: str) -> WeightsFile:
 
 def search_folders() -> list[Path]:
     """Where files are looked for, in order: $SPADE_BENCH_WEIGHTS, the project's ``weights/``, torch's hub folder."""
-    folders = [Path(value) for value in [os.environ.get("SPADE_BENCH_WEIGHTS", "")] if value]
+    folders = [Path(value).expanduser() for value in [os.environ.get("SPADE_BENCH_WEIGHTS", "")] if value]
     return [*folders, _ROOT / "weights", _hub_folder()]
 
 
