@@ -103,7 +103,7 @@ def _evaluate(
     started, watch = time.perf_counter(), Stopwatch()
     with watch.stage("build networks"):
         judge, why_no_judge = _judge_or_reason(protocol, device)
-        features = FeatureScores(protocol.metrics, count, device)
+        features = FeatureScores(protocol.metrics, count, device, dataset)
     mapping = mapping_for(protocol, dataset) if judge is not None else None
     look = _Look(images=images, dataset=dataset, protocol=protocol, judge=judge, mapping=mapping, watch=watch)
     counts: dict[int, NDArray[np.int64]] = {}

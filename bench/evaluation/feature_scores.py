@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.data.dataset import Dataset
 from bench.evaluation.features import Extractor, build_extractor
 from bench.evaluation.frechet import STREAMED_IMAGES, FeatureMoments, distance_of_moments, frechet_distance
 from bench.evaluation.kernel_distance import kernel_distance
-from bench.evaluation.metric_table import METRICS
+from bench.evaluation.metric_table import EXTRACTORS, METRICS
 from bench.evaluation.perceptual_similarity import Similarity, build_similarity
 from bench.evaluation.precision_recall import precision_recall
+from bench.evaluation.real_features import features_file, keep_features, kept_features
 from bench.evaluation.stopwatch import Stopwatch
 from bench.evaluation.weights import missing_reason, weights_sha256
 from bench.store import Score
@@ -39,7 +41,10 @@ class FeatureScores:
     A metric whose weights are missing gets a reason in place of a value and costs nothing.
     """
 
-    def __init__(self, metrics: Sequence[str], count: int, device: torch.device) -> None:
+    def __init__(
+        self, metrics: Sequence[str], count: int, device: torch.device, dataset: Dataset | None = None
+    ) -> None:
+        """``dataset`` is where the real images come from; without it their features are kept for nobody."""
         self.count = count
         self.reasons: dict[str, str] = {}
         self.metrics = [name for name in metrics if METRICS[name].kind != "segmentation"]
@@ -57,6 +62,9 @@ class FeatureScores:
             name: (FeatureMoments(), FeatureMoments()) for name in self._extractors if count >= STREAMED_IMAGES
         }
         self._similar: dict[str, dict[int, float]] = {name: {} for name in self._similarities}
+        self._files = {n: features_file(dataset, count, n, device) for n in self._extractors} if dataset else {}
+        found = {n: kept_features(path, count, EXTRACTORS[n].dimensions) for n, path in self._files.items()}
+        self._known = {name: features for name, features in found.items() if features is not None}
 
     @property
     def empty(self) -> bool:
@@ -67,7 +75,9 @@ class FeatureScores:
         """Look at the samples ``indices``: their real and their judged images, of one size."""
         for name, extract in self._extractors.items():
             with watch.stage(f"features {name}"):
-                of_real, of_judged = extract(real), extract(judged)
+                known = self._known.get(name)
+                of_real = extract(real) if known is None else np.array(known[list(indices)])
+                of_judged = extract(judged)
             if name in self._moments:
                 with watch.stage("moments"):
                     self._moments[name][0].update(of_real)
@@ -120,12 +130,19 @@ class FeatureScores:
         assert sorted(pairs) == list(range(self.count)), "every image must be looked at exactly once"
         of_real = np.stack([pairs[index][0] for index in range(self.count)])
         of_judged = np.stack([pairs[index][1] for index in range(self.count)])
+        self._keep(METRICS[name].features or "", of_real)
         if kind == "frechet":
             return Score(value=frechet_distance(of_real, of_judged))
         if kind == "kernel":
             return Score(value=kernel_distance(of_real, of_judged))
         precision, recall = precision_recall(of_real, of_judged)
         return Score(value=precision if kind == "precision" else recall)
+
+    def _keep(self, extractor: str, of_real: NDArray[np.float32]) -> None:
+        """Leave the real images' features for the next evaluation, where they are not there yet."""
+        if extractor in self._files and extractor not in self._known:
+            keep_features(self._files[extractor], of_real)
+            self._known[extractor] = of_real
 
     def _usable(self, name: str) -> bool:
         missing = [missing_reason(file) for file in METRICS[name].weights if weights_sha256(file) == "missing"]

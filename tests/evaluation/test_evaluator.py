@@ -21,6 +21,7 @@ from bench.evaluation.frechet import frechet_distance
 from bench.evaluation.generate import CHUNK_IMAGES, chunks_of, generate_images, generate_split, noise_for, truncated
 from bench.evaluation.judges.registry import Judge, UnavailableError
 from bench.evaluation.kernel_distance import kernel_distance
+from bench.evaluation.metric_table import EXTRACTORS
 from bench.evaluation.metrics import segmentation_scores
 from bench.evaluation.precision_recall import precision_recall
 from bench.evaluation.protocol import Protocol
@@ -72,11 +73,13 @@ def red_judge(*_: object) -> Judge:
 
 
 def mean_features(*_: object) -> feature_scores.Extractor:
-    """Mean and spread of each colour: six numbers, float64 rounding only, whatever the batch."""
+    """Mean and spread of each colour, then zeros: the same to the bit in any batch."""
 
     def extract(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = images.reshape(len(images), -1, 3).astype(np.float64)
-        return np.concatenate([pixels.mean(axis=1), pixels.std(axis=1)], axis=1).astype(np.float32)
+        features = np.zeros((len(images), EXTRACTORS["synthetic-judge"].dimensions), np.float32)
+        features[:, :3], features[:, 3:6] = pixels.mean(axis=1), pixels.std(axis=1)
+        return features
 
     return extract
 
@@ -93,6 +96,7 @@ def _simple_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(feature_scores, "build_similarity", mean_difference)
     there = {"synthetic-judge": "1" * 64, "alexnet": "2" * 64}
     monkeypatch.setattr(feature_scores, "weights_sha256", lambda name: there.get(name, "missing"))
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "cache"))
 
 
 def noisy(index: int) -> NDArray[np.uint8]:
@@ -178,6 +182,27 @@ def test_many_images_are_compared_by_moments_and_no_feature_is_kept(monkeypatch:
     scores = FeatureScores(("FD@synthetic-judge",), 21, CPU)
     scores.add(range(2), np.stack([clean(0), clean(1)]), np.stack([noisy(0), noisy(1)]), Stopwatch())
     assert scores.part()[0]["synthetic-judge"].pairs == {}
+
+
+def test_real_images_are_looked_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def counting(*_: object) -> feature_scores.Extractor:
+        extract = mean_features()
+        return lambda images: (seen.append(len(images)), extract(images))[1]
+
+    monkeypatch.setattr(feature_scores, "build_extractor", counting)
+    first, second, shared = judge_on(1), judge_on(1), judge_on(3)
+    assert seen[:6] == [8, 8, 8, 8, 5, 5], "real and judged images, chunk by chunk"
+    assert sum(seen) == 21 * (2 + 1 + 1)
+    assert first.scores == second.scores == shared.scores
+    (kept,) = (tmp_path / "cache" / "features").iterdir()
+    kept.write_bytes(kept.read_bytes()[:300])
+    assert judge_on(1).scores == first.scores
+    seen.clear()
+    other = SyntheticScenes(split="val", size=(32, 32), images=21, seed=1)
+    judge_on(1, dataset=other)
+    assert sum(seen) == 42, "another data set has its own"
 
 
 def test_real_images_are_at_distance_0() -> None:
