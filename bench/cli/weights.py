@@ -38,7 +38,9 @@ def fetch_weights(
     ] = None,
     mirror: Annotated[
         str | None,
-        typer.Option("--mirror", metavar="URL", help="Another server: a folder with the files, or one file's address."),
+        typer.Option(
+            "--mirror", metavar="URL", help="Another server: a folder like a weights folder, or one file's address."
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="S", help="Seconds without any data before trying again.")

@@ -89,15 +89,14 @@ def refuse_inside_a_job(environment: Mapping[str, str] = os.environ) -> None:
 def addresses_of(entry: WeightsFile, mirror: str | None = None) -> tuple[str, ...]:
     """Where the file is tried, in order: the user's mirror, the published address, known mirrors.
 
-    A mirror is a folder that holds the file by its name, or the address of the file itself. Raises FetchError for a
+    A mirror is a folder laid out like a weights folder (``list weights`` shows the names), or the file's own address. Raises FetchError for a
     mirror that is no http(s) address, and for files that only a person can get.
     """
     if mirror is not None and urllib.parse.urlsplit(mirror).scheme not in ("http", "https"):
         raise FetchError(f"--mirror is {mirror!r}; it must begin with http:// or https://")
     if mirror is not None:
-        name = PurePosixPath(entry.filename).name
         whole = PurePosixPath(urllib.parse.urlsplit(mirror).path).suffix in (".pth", ".pt", ".safetensors")
-        return (mirror if whole else f"{mirror.rstrip('/')}/{urllib.parse.quote(name)}",)
+        return (mirror if whole else f"{mirror.rstrip('/')}/{urllib.parse.quote(entry.filename)}",)
     published = (entry.address,) if entry.direct else ()
     if not published and not entry.mirrors:
         raise FetchError(f"{entry.name}: its address {entry.address} is a page for a browser, not the file")

@@ -277,10 +277,10 @@ def test_compute_jobs_never_download(variable: str) -> None:
 
 def test_addresses() -> None:
     assert addresses_of(replace(ENTRY, mirrors=("https://b.org/j",))) == (ENTRY.address, "https://b.org/j")
-    assert addresses_of(ENTRY, "https://here/all/") == ("https://here/all/judge.pth",)
+    assert addresses_of(ENTRY, "https://here/all/") == ("https://here/all/trunk/judge.pth",)
     assert addresses_of(ENTRY, "https://here/x.pth") == ("https://here/x.pth",)
     page = replace(ENTRY, direct=False)
-    assert addresses_of(page, "http://here") == ("http://here/judge.pth",)
+    assert addresses_of(page, "http://here") == ("http://here/trunk/judge.pth",)
     with pytest.raises(FetchError, match="a page for a browser, not the file"):
         addresses_of(page)
     with pytest.raises(FetchError, match="--mirror is 'ftp://x'; it must begin with http"):
