@@ -89,8 +89,8 @@ def refuse_inside_a_job(environment: Mapping[str, str] = os.environ) -> None:
 def addresses_of(entry: WeightsFile, mirror: str | None = None) -> tuple[str, ...]:
     """Where the file is tried, in order: the user's mirror, the published address, known mirrors.
 
-    A mirror is a folder laid out like a weights folder (``list weights`` shows the names), or the file's own address. Raises FetchError for a
-    mirror that is no http(s) address, and for files that only a person can get.
+    A mirror is a folder laid out like a weights folder (``list weights`` shows the names), or the file's own address.
+    Raises FetchError for a mirror that is no http(s) address, and for files that only a person can get.
     """
     if mirror is not None and urllib.parse.urlsplit(mirror).scheme not in ("http", "https"):
         raise FetchError(f"--mirror is {mirror!r}; it must begin with http:// or https://")
