@@ -179,6 +179,9 @@ def _print(found: Evaluation, bound: Evaluation | None, variant: str | None, sto
     for text in time_lines(found):
         print(text)
     print(f"written: {Store(store).evaluation_folder(found.eval_id)}")
+    missing = [name for name, digest in spec.weights_sha256.items() if digest == "missing"]
+    if missing:
+        print(f"missing weights: ./run_study.py fetch-weights {' '.join(missing)}")
     if all(score.value is None for score in found.scores.values()):
-        print("no score could be computed: see the reasons above, or `./run_study.py doctor`")
+        print("no score could be computed: see the reasons above")
         raise typer.Exit(1)

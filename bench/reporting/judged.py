@@ -54,7 +54,7 @@ def score_text(metric: str, score: Score) -> str:
 
 def time_lines(found: Evaluation) -> list[str]:
     """Where the time went, longest first: seconds, share, milliseconds an image."""
-    if not found.stage_seconds:
+    if sum(found.stage_seconds.values()) < 0.05:
         return []
     total = max(found.seconds, 1e-9)
     other = found.seconds - sum(found.stage_seconds.values())
