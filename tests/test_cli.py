@@ -101,7 +101,7 @@ def test_list(kind: str, fields: set[str], name: str) -> None:
     [
         ("variant", "concat-decoder", ["reconstruction: no code was released", "79M", "released code (NVlabs/SPADE)"]),
         ("variant", "pix2pixhd", ["Table 3: pix2pixHD", "released code (NVIDIA/pix2pixHD)", "least_squares"]),
-        ("dataset", "coco_stuff", ["184 channels", "SPADE_BENCH_DATA_COCO_STUFF", "don't care"]),
+        ("dataset", "coco_stuff", ["184: 182 classes", "SPADE_BENCH_DATA_COCO_STUFF", "don't care"]),
         ("protocol", "synthetic@2", ["FD@synthetic-judge", "not an FID", "paper section 4"]),
         ("study", "quickstart", ["decoder w/ SPADE", "seeds", "protocol synthetic"]),
     ],
