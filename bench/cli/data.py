@@ -67,6 +67,7 @@ def prepare(
 
     Examples: `prepare coco_stuff --root /data/coco`, `prepare cityscapes --root /data/cityscapes --pack /ssd/city`
     """
+    from bench.data.dataset import check_size
     from bench.data.pool import available_cpus, check_workers
     from bench.data.registry import dataset_spec
 
@@ -75,7 +76,7 @@ def prepare(
         raise ValueError(f"--sheet is {sheet}; it must be at least 0 (no contact sheet)")
     verb = _Prepare(
         entry=entry,
-        size=parse_size(size),
+        size=check_size(parse_size(size) or entry.size_px) if size else None,
         workers=check_workers(available_cpus() if workers is None else workers),
         sheet=sheet,
         out=out or Path("results") / dataset,
@@ -114,6 +115,7 @@ class _Prepare:
         """A folder of files: make what is missing, look, count, pack. Returns the folder to train from."""
         from bench.data.manifest import leaks
         from bench.data.packed import is_packed
+        from bench.data.packing import check_folder
         from bench.data.statistics import split_statistics
 
         if is_packed(root):
@@ -121,6 +123,9 @@ class _Prepare:
                 raise ValueError(f"--root {root} is a packed copy itself; give the folder of the files to pack them")
             self._packed_copy(root)
             return root
+        if pack is not None:  # a wrong folder is told before hours of looking, not after
+            pack = pack.expanduser().resolve()
+            check_folder(pack, root=root, splits=self.entry.splits)
         layout = self.entry.find_layout(root)
         print(f"{self.entry.name}: {root}, layout {layout.name}")
         self._make_missing(layout, root, device)
@@ -137,7 +142,7 @@ class _Prepare:
             self._show(named, split_statistics(named, named.manifest, dont_care_value=value), named.manifest)
         if pack is None:
             return root
-        return self._pack(list(splits.values()), pack.expanduser().resolve())
+        return self._pack(list(splits.values()), pack)
 
     def _make_missing(self, layout: Layout, root: Path, device: str) -> None:
         """Files that the download lacks and that can be computed."""
@@ -218,10 +223,13 @@ class _Prepare:
     def _pack(self, splits: Sequence[PairedDataset], folder: Path) -> Path:
         from bench.data.packing import pack
 
+        def announce(needed: int) -> None:
+            print(f"\npacked copy: {needed / 1e9:,.2f} GB are written to {folder}")
+
         with _phases() as update:
-            done = pack(splits, folder, workers=self.workers, progress=update, waiting=_waiting)
-        what = f"{done.written / 1e9:,.2f} GB written, " if done.written else "was there already, "
-        print(f"\npacked copy: {folder}: {what}{done.bytes / 1e9:,.2f} GB in all")
+            done = pack(splits, folder, workers=self.workers, progress=update, announce=announce, waiting=_waiting)
+        state = "done" if done.written else "was there already"
+        print(f"packed copy: {state}, {done.bytes / 1e9:,.2f} GB in all")
         return folder
 
     def _packed_copy(self, root: Path) -> None:

@@ -127,7 +127,7 @@ def look_at_pair(pair: PairFiles, key: Key) -> PairFacts:
             with Image.open(io.BytesIO(content)) as picture:
                 picture.load()
                 if kind == "image":
-                    picture_hash, turned = _picture_hash(picture), picture.getexif().get(_ORIENTATION, 1) != 1
+                    picture_hash, turned = _picture_hash(picture), _turned(picture)
                 elif picture.mode in ID_MODES and kind == "label map":
                     histogram = _histogram(picture)
                 elif picture.mode in ID_MODES:
@@ -163,6 +163,13 @@ def _reason(error: Exception) -> str:
     if "<_io.BytesIO" in text:  # Pillow's text for content that is no picture names the stream
         return "it is empty or not a picture"
     return text or type(error).__name__
+
+
+def _turned(picture: Image.Image) -> bool:
+    try:
+        return bool(picture.getexif().get(_ORIENTATION, 1) != 1)
+    except Exception:  # damaged EXIF data, of any kind: they turn nothing, and the picture itself is whole
+        return False
 
 
 def _picture_hash(picture: Image.Image) -> str:

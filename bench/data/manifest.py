@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -18,6 +19,7 @@ import PIL
 
 from bench.atomic import cache_folder, written_beside
 from bench.data.complaints import pair_problems, refuse, split_warnings
+from bench.data.dataset import DatasetError
 from bench.data.journal import opened
 from bench.data.looking import FACTS_VERSION, Key, PairFacts, key_of, look_at
 
@@ -98,6 +100,7 @@ def build_manifest(
     recorded = _read_record(record, mark) if not problems else None
     if recorded is not None:
         return recorded
+    _check_writable(record.parent)
     header = {"journal": "looks at files", "version": FACTS_VERSION, "pillow": PIL.__version__}
     with opened(record.with_suffix(".looks"), header, waiting=waiting) as journal:
         recorded = _read_record(record, mark) if not problems else None
@@ -143,6 +146,19 @@ def manifest_from_plain(plain: Mapping[str, Any]) -> Manifest:
             "warnings": tuple(plain["warnings"]),
         }
     )
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    if reason:
+        raise DatasetError(
+            f"{folder}: what is known of the files cannot be kept there ({reason}); set SPADE_BENCH_CACHE to a folder "
+            "that you may write into"
+        )
 
 
 def write_compact(path: Path, data: Any) -> None:

@@ -68,15 +68,17 @@ def pack(
     *,
     workers: int = 1,
     progress: Progress = lambda what, done, of: None,
+    announce: Callable[[int], None] = lambda bytes_to_write: None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Packing:
     """Write or extend the packed copy of a data set's splits, at their size, in the folder ``out``.
 
+    ``announce`` is called with the bytes that will be written, before they are.
     Call it again to go on after it was stopped; a copy of the same content that is there gets the size added.
     ``packed.json`` is written last: nobody reads half a copy. Raises DatasetError for a folder that holds something
     else, for a disk that is too small, and for files that changed since they were looked at.
     """
-    _check_folder(splits, out)
+    check_folder(out, root=splits[0].files.root, splits=[split.split for split in splits])
     with locked(out / LOCK, waiting=waiting):
         known = _index_before(splits, out)
         jobs = [(split, _job(split, out, known)) for split in splits]
@@ -85,6 +87,7 @@ def pack(
         if not missing and size in known.sizes:
             return Packing(folder=out, bytes=_total(known.arrays), written=0)
         _check_space(missing, out)
+        announce(_total(missing))
         for split, job in jobs:
             if job.arrays:
                 _write_split(job, split, workers, progress)
@@ -96,6 +99,19 @@ def pack(
         write_json(out / INDEX, index_to_plain(index))
         _remove_leftovers(out, index)
     return Packing(folder=out, bytes=_total(arrays), written=_total(missing))
+
+
+def check_folder(out: Path, *, root: Path, splits: Sequence[str]) -> None:
+    """Raises DatasetError where ``out`` holds something else than a packed copy, such as the files of ``root``."""
+    if out.resolve() == root.resolve():
+        raise DatasetError(f"--pack {out} is the folder of the files themselves; name a folder of its own for the copy")
+    ours = {INDEX, UNFINISHED, LOCK, *splits}
+    others = sorted(item.name for item in out.iterdir() if item.name not in ours) if out.is_dir() else []
+    if others or (out.exists() and not out.is_dir()):
+        raise DatasetError(
+            f"--pack {out} holds other files ({', '.join(others[:5]) or 'it is one'}); name a folder that is empty or "
+            "not there yet"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,19 +134,6 @@ class _Row:
     values_at: int
     files_at: tuple[int, int]
     """Where the content of the image's and the label map's file begin."""
-
-
-def _check_folder(splits: Sequence[PairedDataset], out: Path) -> None:
-    """Raises DatasetError for a folder that holds something else."""
-    if out.resolve() == splits[0].files.root.resolve():
-        raise DatasetError(f"--pack {out} is the folder of the files themselves; name a folder of its own for the copy")
-    ours = {INDEX, UNFINISHED, LOCK, *(split.split for split in splits)}
-    others = sorted(item.name for item in out.iterdir() if item.name not in ours) if out.is_dir() else []
-    if others or (out.exists() and not out.is_dir()):
-        raise DatasetError(
-            f"--pack {out} holds other files ({', '.join(others[:5]) or 'it is one'}); name a folder that is empty or "
-            "not there yet"
-        )
 
 
 def _index_before(splits: Sequence[PairedDataset], out: Path) -> PackIndex:

@@ -240,6 +240,20 @@ def test_photographs_that_want_to_be_turned_are_counted(root: Path) -> None:
     assert warnings[1].startswith("1 photographs ask to be turned by their EXIF data (train_img/pair004.jpg)")
 
 
+def test_damaged_exif_data_are_no_damage(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def getexif(picture: Image.Image) -> Image.Exif:
+        raise SyntaxError("not a TIFF file")
+
+    monkeypatch.setattr(Image.Image, "getexif", getexif)
+    assert len(look(split_of(root)).entries) == 5
+
+
+def test_a_cache_that_cannot_be_written_is_named(root: Path) -> None:
+    (root.parent / "manifests").write_text("in the way")
+    with pytest.raises(DatasetError, match=r"manifests: what is known.*\(File exists\); set SPADE_BENCH_CACHE"):
+        look(split_of(root))
+
+
 def test_a_second_process_waits_and_takes_the_record_of_the_first(tmp_path: Path) -> None:
     root = write_released(tmp_path / "data", pairs={"train": 40}, size=(16, 16))
     with subprocess.Popen(

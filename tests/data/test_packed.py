@@ -22,6 +22,7 @@ from bench.data.dataset import Augmentation, Dataset, DatasetError
 from bench.data.entry import DatasetEntry
 from bench.data.layouts.coco_instances import write_instance_maps
 from bench.data.manifest import build_manifest
+from bench.data.opening import dataset_ref, open_split
 from bench.data.pack_index import verify
 from bench.data.packed import PackedDataset, is_packed, open_packed
 from bench.data.packing import Packing, pack
@@ -332,3 +333,12 @@ def test_a_users_data_set_keeps_its_identity(root: Path, tmp_path: Path, monkeyp
     (tmp_path / "datasets" / "mine.toml").write_text(described.replace("[3]", "[4]"))
     changed = dataset_spec("mine").open(split="val", root=out)
     assert changed.manifest_hash != entry.open(split="val", root=out).manifest_hash
+
+
+def test_runs_on_a_copy_are_the_runs_on_the_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(root.parent / "cache"))
+    out = packed(splits_of("coco_stuff", root, (32, 32))).folder
+    refs = [dataset_ref("coco_stuff", size=(32, 32), root=place, val_images=2) for place in (root, out)]
+    assert replace(refs[0], root=None) == replace(refs[1], root=None)
+    for ref in refs:
+        assert open_split(ref, "val").manifest_hash == ref.val_manifest

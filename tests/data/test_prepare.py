@@ -149,7 +149,7 @@ def test_a_packed_copy_is_made_checked_and_used(prepare: Prepare, tmp_path: Path
     arguments = ("coco_stuff", "--root", root, "--size", "32x32", "--pack", tmp_path / "packed")
     status, text = prepare(*arguments)
     assert status == 0, text
-    assert f"packed copy: {tmp_path / 'packed'}: 0.00 GB written, 0.00 GB in all" in text
+    assert f"packed copy: 0.00 GB are written to {tmp_path / 'packed'}\npacked copy: done, 0.00 GB in all" in text
     train = "./run_study.py train spade-decoder --dataset coco_stuff --size 32x32"
     assert f"next: export SPADE_BENCH_DATA_COCO_STUFF={tmp_path / 'packed'} && {train}" in text
     assert "was there already" in prepare(*arguments)[1]
@@ -169,6 +169,16 @@ def test_a_packed_copy_is_made_checked_and_used(prepare: Prepare, tmp_path: Path
     assert f"{image}: its content is not what was packed" in text
 
 
+def test_a_folder_that_cannot_take_the_copy_is_told_before_the_look(prepare: Prepare, tmp_path: Path) -> None:
+    root = trees.write_released(tmp_path / "data", pairs={"train": 2, "val": 1})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    status, text = prepare("coco_stuff", "--root", root, "--pack", tmp_path / "mine")
+    assert status == 1
+    assert f"--pack {tmp_path / 'mine'} holds other files (thesis.tex)" in text
+    assert not (tmp_path / "cache").exists()
+
+
 def test_the_embedded_world_is_shown_and_never_packed(prepare: Prepare, tmp_path: Path) -> None:
     status, text = prepare("synthetic", "--size", "16x16", "--sheet", "0")
     assert status == 0
@@ -186,6 +196,7 @@ def test_the_embedded_world_is_shown_and_never_packed(prepare: Prepare, tmp_path
         (("--workers", "0"), "workers is 0; it must be from 1"),
         (("--sheet", "-1"), "--sheet is -1; it must be at least 0"),
         (("--size", "huge"), "--size is 'huge'; write height x width"),
+        (("--size", "250x256"), "size is 250 x 256 (height x width, pixels); both must be positive multiples of 8"),
         (("--root", "nowhere"), "nowhere (from the argument) is not a folder"),
     ],
 )
