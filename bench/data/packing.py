@@ -73,9 +73,9 @@ def pack(
 ) -> Packing:
     """Write or extend the packed copy of a data set's splits, at their size, in the folder ``out``.
 
-    ``announce`` is called with the bytes that will be written, before they are.
     Call it again to go on after it was stopped; a copy of the same content that is there gets the size added.
-    ``packed.json`` is written last: nobody reads half a copy. Raises DatasetError for a folder that holds something
+    ``packed.json`` is written last: nobody reads half a copy. ``announce`` is called with the bytes that will be
+    written, before they are. Raises DatasetError for a folder that holds something
     else, for a disk that is too small, and for files that changed since they were looked at.
     """
     check_folder(out, root=splits[0].files.root, splits=[split.split for split in splits])
