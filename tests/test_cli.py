@@ -18,7 +18,20 @@ from bench.store import Store
 from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ["doctor", "evaluate", "fetch-weights", "list", "logs", "params", "plan", "prepare", "report", "run", "show"]
+VERBS = [
+    "cluster",
+    "doctor",
+    "evaluate",
+    "fetch-weights",
+    "list",
+    "logs",
+    "params",
+    "plan",
+    "prepare",
+    "report",
+    "run",
+    "show",
+]
 VERBS += ["status", "train", "why"]
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}

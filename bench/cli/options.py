@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,25 @@ DataRootOption = Annotated[
 SizeOption = Annotated[
     str | None,
     typer.Option("--size", metavar="HxW", help="Image height x width in px. [default: the paper's for the data set]"),
+]
+
+
+class Backend(StrEnum):
+    """Where ``run`` executes jobs."""
+
+    inline = "inline"
+    slurm = "slurm"
+
+
+BackendOption = Annotated[
+    Backend, typer.Option("--backend", help="inline: here, one job after the other; slurm: submitted to a cluster.")
+]
+ProfileOption = Annotated[
+    Path | None, typer.Option("--profile", metavar="FILE", help="Cluster profile, for --backend slurm.")
+]
+NodesOption = Annotated[int | None, typer.Option("--nodes", help="Nodes of each training job. [default: 1]")]
+GpusOption = Annotated[
+    int | None, typer.Option("--gpus-per-node", help="GPUs, and so ranks, on each of them. [default: the profile's]")
 ]
 
 DEFAULT_STORE = Path("results/store")

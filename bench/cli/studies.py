@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import DEFAULT_STORE, DeviceOption, StoreOption
+from bench.cli.options import (
+    DEFAULT_STORE,
+    Backend,
+    BackendOption,
+    DeviceOption,
+    GpusOption,
+    NodesOption,
+    ProfileOption,
+    StoreOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,6 +36,7 @@ DataOption = Annotated[
     ),
 ]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds in place of the study's own.")]
+RetryOption = Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")]
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")
 ]
@@ -45,9 +55,20 @@ def plan(
     store: StoreOption = DEFAULT_STORE,
     data: DataOption = None,
     seeds: SeedsOption = None,
-    retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
+    retry: RetryOption = True,
+    backend: BackendOption = Backend.inline,
+    profile: ProfileOption = None,
 ) -> None:
-    """Show what `run` would do, job by job with the reason, without doing it."""
+    """Show what `run` would do, job by job with the reason, without doing it.
+
+    No scheduler is asked unless --backend slurm and a --profile are given; then it is asked once for all jobs.
+    """
+    if backend is Backend.slurm:
+        from bench.cli.slurm import profile_for, show_plan
+
+        chosen, opened = profile_for(profile), _opened(store)
+        show_plan(name, _study(name, data, seeds, opened), opened, chosen, _console(), retry=retry)
+        return
     from bench.plan import plan_study, summary
     from bench.reporting.status import plan_table
 
@@ -64,29 +85,64 @@ def run(
     seeds: SeedsOption = None,
     out: OutOption = None,
     device: DeviceOption = "auto",
-    retry: Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    retry: RetryOption = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    backend: BackendOption = Backend.inline,
+    profile: ProfileOption = None,
+    nodes: NodesOption = None,
+    gpus_per_node: GpusOption = None,
+    max_running: Annotated[
+        int | None, typer.Option("--max-running", help="At most so many trainings, and evaluations, at a time.")
+    ] = None,
 ) -> None:
-    """Do everything a study still lacks, in this process, and print its table.
+    """Do everything a study still lacks: here, printing its table at the end, or by submitting it to a cluster.
 
-    Run it again to continue: finished work is not repeated, an interrupted run goes on from its last checkpoint, and
-    one failed run does not stop the others. Ctrl-C stops after the current step with the state saved; a second one at
-    once.
+    Run it again to continue: finished work is not repeated, what runs or waits elsewhere is left alone, an interrupted
+    run goes on from its last checkpoint, and one failed run does not stop the others. Here, Ctrl-C stops after the
+    current step with the state saved; a second one at once. With --backend slurm the command submits and returns.
     """
+    if backend is Backend.slurm:
+        from bench.cli.slurm import profile_for, run_on_slurm, shape_from
+
+        chosen = profile_for(profile)
+        run_on_slurm(
+            _study(name, data, seeds),
+            _opened(store),
+            chosen,
+            shape_from(chosen, nodes, gpus_per_node),
+            _console(),
+            retry=retry,
+            dry_run=dry_run,
+            max_running=max_running,
+        )
+        return
+    _only_on_a_cluster(
+        {"--profile": profile, "--nodes": nodes, "--gpus-per-node": gpus_per_node, "--max-running": max_running}
+    )
     if dry_run:
         plan(name, store, data, seeds, retry)
         return
+    _run_here(name, _opened(store), _study(name, data, seeds), out, device, retry)
+
+
+def _only_on_a_cluster(given: dict[str, object]) -> None:
+    """Raises ValueError naming the options that mean nothing in this process."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ValueError(f"{', '.join(names)}: for --backend slurm only; add it, or leave {', '.join(names)} out")
+
+
+def _run_here(name: str, opened: Store, study: Study, out: Path | None, device: str, retry: bool) -> None:
+    """``run`` with the inline backend."""
     from bench.launching.inline import run_inline
     from bench.plan import plan_study, summary
 
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ValueError("`run` executes one job after the other in one process; under torchrun use `train`")
     console = _console()
-    opened = _opened(store)
-    study = _study(name, data, seeds)
     opened.write_study(study)
     actions = plan_study(study, opened, retry_failed=retry)
-    console.print(f"{study.title}: {summary(actions)} (store {store})", highlight=False)
+    console.print(f"{study.title}: {summary(actions)} (store {opened.root})", highlight=False)
     outcome = run_inline(actions, opened, console, device=device)
     if outcome.interrupted:
         console.print(f"interrupted, the state is saved; `./run_study.py run {name}` goes on", highlight=False)

@@ -27,8 +27,8 @@ from bench.scheduler import Scheduled
 
 RESTART_WINDOW_S = 600.0
 """A job shown as preempted or lost with its node may still come back within so long."""
-_QUEUE_FORMAT = "%i|%T|%r|%N|%e|%j"
-_ACCOUNT_FIELDS = "JobID,State,ExitCode,NodeList,Start,End,JobName"
+QUEUE_FORMAT = "%i|%T|%r|%N|%e|%j"
+ACCOUNT_FIELDS = "JobID,State,ExitCode,NodeList,Start,End,JobName"
 _IDS_PER_CALL = 2000
 _ARRAY = re.compile(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]")
 
@@ -97,7 +97,7 @@ def ask_scheduler(
         away = f"on cluster {still[key].cluster}, and this is {facts.name}; ask there"
         states[key] = replace(still[key].scheduled(), reason=away)
     users = sorted({item.user for item in here.values()} or {getpass.getuser()})
-    queue = parse_queue(ask(["squeue", "-h", "-r", "-t", "all", "-u", ",".join(users), "-o", _QUEUE_FORMAT]))
+    queue = parse_queue(ask(["squeue", "-h", "-r", "-t", "all", "-u", ",".join(users), "-o", QUEUE_FORMAT]))
     rows = {row.id: row for row in queue}
     here, lives = _located(records, here, queue, facts, settle=settle)
     for key, item in here.items():
@@ -155,7 +155,7 @@ def _accounted(selection: list[str], items: list[Submission]) -> list[Life]:
     since = min(item.time for item in items) - 86_400
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since))
     users = ",".join(sorted({item.user for item in items}))
-    command = ["sacct", "-n", "-P", "-D", "-S", start, "-u", users, *selection, "-o", _ACCOUNT_FIELDS]
+    command = ["sacct", "-n", "-P", "-D", "-S", start, "-u", users, *selection, "-o", ACCOUNT_FIELDS]
     return parse_accounts(ask(command))
 
 

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from submitit import SlurmExecutor
-from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError
-
 from bench.claim import ClaimedError, claimed
 from bench.job_records import JobRecords, Submission, new_token
 from bench.launching.job_file import JobFile, JobSettings
@@ -26,8 +23,9 @@ from bench.launching.slurm.batches import (
     ranges,
     waited_for,
 )
-from bench.launching.slurm.commands import BUSY, PAUSE_S, TRIES, SchedulerError, ask, cancel, outside_any_job
-from bench.launching.slurm.script import Shape, interpreter, sbatch_parameters, setup_lines, shape_of
+from bench.launching.slurm.commands import SchedulerError, cancel, outside_any_job
+from bench.launching.slurm.sbatch import Script, Unanswered, call_sbatch
+from bench.launching.slurm.script import Shape, sbatch_parameters, shape_of
 from bench.launching.slurm.worker import Worker
 from bench.launching.snapshot import Snapshot
 from bench.plan import Action, Job
@@ -35,10 +33,6 @@ from bench.store import Store
 
 _QUEUE_FULL = re.compile(r"(MaxSubmit\w*|submit limit|SubmitPA|Job array count|MaxJobCount)", re.IGNORECASE)
 _LONGEST_NAME = 100
-
-
-class Unanswered(SchedulerError):
-    """SLURM did not say whether it took a job; the next call finds out by the job's name."""
 
 
 @contextlib.contextmanager
@@ -61,14 +55,6 @@ class Element:
     def __call__(self) -> str:
         """One life of the job on this rank."""
         return Worker(self.job_files[int(os.environ["SLURM_ARRAY_TASK_ID"])], self.token)()
-
-
-class _Executor(SlurmExecutor):
-    """submitit's, also on login nodes without srun: sbatch is enough to submit."""
-
-    @classmethod
-    def affinity(cls) -> int:
-        return 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +160,7 @@ def _hand_over(batch: Batch, before: Sequence[str], request: Request, handed: Ha
     try:
         for _ in range(intended.links):
             condition = dependency(batch, before, numbers)
-            numbers.append(_sbatch(batch, task, intended, condition, numbers, request))
+            numbers.append(_submit(batch, task, intended, condition, numbers, request))
             handed.calls += 1
     except Unanswered:
         raise
@@ -211,6 +197,35 @@ def _intended(batch: Batch, token: str, request: Request, shape: Shape) -> Submi
     )
 
 
+def _submit(
+    batch: Batch,
+    task: Callable[[], str],
+    intended: Submission,
+    condition: str,
+    known: Sequence[str],
+    request: Request,
+) -> str:
+    """One call of sbatch for a batch; returns the number. Raises as :func:`call_sbatch` does."""
+    parameters = sbatch_parameters(batch.kind, request.profile, request.shape, name=intended.name, dependency=condition)
+    elements = None
+    if batch.indices is not None:
+        limit = f"%{request.max_running}" if request.max_running is not None else ""
+        elements = f"{ranges(batch.indices)}{limit}"
+    return call_sbatch(
+        task,
+        Script(
+            name=intended.name,
+            folder=request.store.root.absolute() / intended.folder,
+            token=intended.token,
+            parameters=parameters,
+            elements=elements,
+        ),
+        request.profile,
+        request.snapshot,
+        known,
+    )
+
+
 def _write_job_file(job: Job, request: Request, shape: Shape) -> Path:
     profile = request.profile
     settings = JobSettings(
@@ -221,64 +236,3 @@ def _write_job_file(job: Job, request: Request, shape: Shape) -> Path:
         requeue=profile.requeue,
     )
     return JobFile(job=job, store=request.store.root.absolute(), settings=settings).write()
-
-
-def _sbatch(
-    batch: Batch,
-    task: Callable[[], str],
-    intended: Submission,
-    condition: str,
-    known: Sequence[str],
-    request: Request,
-) -> str:
-    """Call sbatch and return the number; tried again while SLURM is busy, but only after asking whether it arrived.
-
-    Raises SchedulerError where it is refused, Unanswered where nobody knows.
-    """
-    folder = request.store.root.absolute() / intended.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    task_file = folder / f"{intended.token}.pkl"
-    DelayedSubmission(task).dump(task_file)
-    executor = _Executor(folder, python=interpreter(request.profile), max_num_timeout=0)
-    parameters = sbatch_parameters(batch.kind, request.profile, request.shape, name=intended.name, dependency=condition)
-    if batch.indices is not None:
-        limit = f"%{request.max_running}" if request.max_running is not None else ""
-        parameters["additional_parameters"]["array"] = f"{ranges(batch.indices)}{limit}"
-    executor.update_parameters(setup=setup_lines(request.profile, request.snapshot, task_file), **parameters)
-    if batch.indices is not None:
-        executor.parameters["map_count"] = len(batch.indices)  # log files are then named by array and element
-    said = ""
-    for attempt in range(TRIES):
-        if attempt:
-            time.sleep(PAUSE_S * 2 ** (attempt - 1))
-        try:
-            return executor.submit(task).job_id
-        except (FailedJobError, FailedSubmissionError) as error:
-            said = str(error).strip()
-            unclear = isinstance(error, FailedSubmissionError) or BUSY.search(said) is not None
-        if not unclear:
-            break
-        arrived = _arrived(intended.name) - set(known)
-        if arrived:
-            return min(arrived, key=int)
-    raise SchedulerError(
-        f"sbatch refused {intended.name}: {_bare(said)}\nthe script is {folder}/.submission_file_*.sh, its parameters "
-        f"are those of profile {request.profile.name}"
-    )
-
-
-def _arrived(name: str) -> set[str]:
-    """Numbers of the jobs called ``name``. Raises Unanswered where SLURM does not say."""
-    try:
-        told = ask(["squeue", "-h", "-t", "all", "-n", name, "-o", "%F"])
-    except SchedulerError as error:
-        raise Unanswered(
-            f"SLURM did not say whether it took {name}: {error}\nwhen it answers again, run again: the job is found "
-            f"by its name, and is not submitted twice"
-        ) from error
-    return {line.strip() for line in told.splitlines() if line.strip()}
-
-
-def _bare(said: str) -> str:
-    """What sbatch said, without its own head."""
-    return " ".join(line.removeprefix("sbatch: error: ").strip() for line in said.splitlines() if line.strip())[:400]
