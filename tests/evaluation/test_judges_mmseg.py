@@ -20,7 +20,7 @@ from bench.evaluation.judges.mmcv_stand_in import ensure_mmseg
 from bench.evaluation.judges.mmseg_judge import ConfigError, build_mmseg_judge, find_config
 from bench.evaluation.judges.registry import UnavailableError, build_judge
 from bench.evaluation.protocol import MmsegJudge
-from bench.evaluation.protocols import get_protocol
+from bench.evaluation.protocols import get_protocol, list_protocols
 from bench.evaluation.weights import file_sha256
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:mmseg")
@@ -267,3 +267,11 @@ def test_a_protocol_with_a_second_judge(image: Any, tmp_path: Path) -> None:
     checkpoint.unlink()
     with pytest.raises(UnavailableError, match="file.pth is missing"):
         build_judge(protocol, CPU)
+
+
+def test_the_built_in_second_judges_name_configs_that_exist() -> None:
+    ensure_mmseg()
+    named = [protocol.mmseg for protocol in list_protocols() if protocol.mmseg is not None]
+    assert len(named) >= 3
+    for second in named:
+        assert find_config(second.config).stem == second.config_name
