@@ -14,6 +14,7 @@ from typing import Literal
 from bench.evaluation.protocols import get_protocol
 from bench.evaluation.weights import weights_sha256
 from bench.job_records import JobRecords
+from bench.local_queue import LOCAL, local_state
 from bench.plain import content_hash
 from bench.run_spec import RunSpec
 from bench.scheduler import INTERRUPTIONS, Scheduled
@@ -149,7 +150,8 @@ def job_state(store: Store, job: Job, scheduled: Scheduled | None = None) -> Job
     """
     if scheduled is None:
         record = JobRecords(store).latest(job.key)
-        scheduled = record.scheduled() if record is not None else None
+        if record is not None:
+            scheduled = local_state(store, job.key, record) if record.scheduler == LOCAL else record.scheduled()
     if job.evaluation is not None:
         return JobState(status=_evaluation_status(store, job.evaluation), scheduled=scheduled)
     assert job.run is not None
@@ -203,10 +205,10 @@ def _decide(job: Job, state: JobState, training: tuple[Action, JobState] | None,
         action, known = training
         if action.verb is Verb.CANCEL:
             return Action(verb=Verb.WAIT, job=job, reason="its training failed")
-        if action.verb is Verb.WAIT and (known.scheduled is None or not known.scheduled.live):
+        held = known.scheduled.numbers if known.scheduled is not None and known.scheduled.live else ()
+        if action.verb is Verb.WAIT and not held:
             return Action(verb=Verb.WAIT, job=job, reason="its training is not finished")
-        if action.verb is Verb.WAIT and known.scheduled is not None:
-            after = known.scheduled.numbers
+        after = held if action.verb is Verb.WAIT else ()
     if stale and scheduled is not None:
         reason = f"{scheduled.name} waits for an earlier life of its training; it is cancelled and submitted anew"
         return Action(verb=Verb.RETRY, job=job, reason=reason, after=after, replaces=scheduled.numbers)
