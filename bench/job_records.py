@@ -62,6 +62,8 @@ class Submission:
     cluster: str = ""
     """The cluster's name, where the scheduler has one: another one knows nothing of the job."""
     profile: str = ""
+    queue: str = ""
+    """Folder, relative to the store, of the process that starts it when its turn comes (the local backend)."""
     nodes: int = 1
     ranks_per_node: int = 1
     refused: str = ""

@@ -205,7 +205,8 @@ def _decide(job: Job, state: JobState, training: tuple[Action, JobState] | None,
         action, known = training
         if action.verb is Verb.CANCEL:
             return Action(verb=Verb.WAIT, job=job, reason="its training failed")
-        held = known.scheduled.numbers if known.scheduled is not None and known.scheduled.live else ()
+        waitable = known.scheduled is not None and known.scheduled.live and known.scheduled.scheduler != LOCAL
+        held = known.scheduled.numbers if waitable and known.scheduled is not None else ()
         if action.verb is Verb.WAIT and not held:
             return Action(verb=Verb.WAIT, job=job, reason="its training is not finished")
         after = held if action.verb is Verb.WAIT else ()

@@ -85,7 +85,7 @@ def run_on_slurm(
     """Plan, show, estimate, check, and (without ``dry_run``) submit; returns while the jobs are still waiting."""
     from bench.launching.progress import ProgressLine
     from bench.launching.slurm.backend import asked_plan, check_place, checked_needs, submit_plan
-    from bench.launching.slurm.submit import submitting
+    from bench.launching.submitting import submitting
 
     check_place(store, profile)
     with contextlib.nullcontext() if dry_run else submitting(store):

@@ -22,6 +22,7 @@ from bench.launching.job_file import JobFile
 from bench.launching.stopping import StopRequested, stop_requests
 from bench.lives import BY_HAND, End, Life, Start, begin_life, end_life
 from bench.plan import job_state
+from bench.signs import LifeSign, sign_of_life
 from bench.store import Store
 
 Outcome = Literal["done", "stopped"]
@@ -52,8 +53,8 @@ def execute(path: Path, *, start: Start = BY_HAND, settle: Settle = leave_it) ->
         if job_state(store, file.job).status.state == "done":
             _say(f"{file.job.title}: done already")
             return "done"
-        with _one_life(file, store, start) as life:
-            outcome = _outcome(file, store)
+        with sign_of_life(file.folder, start) as sign, _one_life(file, store, start) as life:
+            outcome = sign.outcome = _outcome(file, store, sign)
             if life is not None and outcome == "done":
                 end_life(file.folder, life, "done")
             elif life is not None:
@@ -62,7 +63,7 @@ def execute(path: Path, *, start: Start = BY_HAND, settle: Settle = leave_it) ->
     return outcome
 
 
-def _outcome(file: JobFile, store: Store) -> Outcome:
+def _outcome(file: JobFile, store: Store, sign: LifeSign) -> Outcome:
     from rich.console import Console
 
     from bench.launching.progress import ProgressLine
@@ -73,8 +74,13 @@ def _outcome(file: JobFile, store: Store) -> Outcome:
             from bench.launching.training_job import train_job
 
             assert job.run is not None
+
+            def trained(done: int, of: int, what: str) -> None:
+                sign.progress(done, of, "train")
+                line.update(done, of, what)
+
             finished = train_job(
-                job.run, store, device=settings.device, progress=line.update, hang_after_s=settings.hang_after_s
+                job.run, store, device=settings.device, progress=trained, hang_after_s=settings.hang_after_s
             )
             return "done" if finished else "stopped"
         from bench.launching.evaluation_job import evaluate_job
@@ -82,6 +88,7 @@ def _outcome(file: JobFile, store: Store) -> Outcome:
 
         def progress(done: int, of: int, what: str) -> None:
             watchdog.beat(f"{what} {done} of {of}")
+            sign.progress(done, of, what)
             line.update(done, of, what)
 
         # An evaluation has nothing to save: the images that are there are the state.

@@ -31,7 +31,8 @@ class Asked:
     @property
     def live_trainings(self) -> tuple[str, ...]:
         """The scheduler's numbers of trainings that it holds."""
-        keys = {action.job.key for action in self.actions if action.job.kind == "train" and not action.runs}
+        trainings = [action for action in self.actions if action.job.kind == "train" and not action.runs]
+        keys = dict.fromkeys(action.job.key for action in trainings)
         held = [self.states[key].scheduled for key in keys if key in self.states]
         return tuple(number for item in held if item is not None and item.live for number in item.numbers)
 
@@ -58,7 +59,9 @@ def asked_plan(
     open_keys = [key for key, state in states.items() if state.status.state != "done"]
     answer = ask_scheduler(JobRecords(store), open_keys, facts, settle=settle, count_queue=profile.max_jobs is not None)
     for key in open_keys:
-        states[key] = replace(states[key], scheduled=answer.states.get(key))
+        known = states[key].scheduled
+        if known is None or known.scheduler == "SLURM":  # a job of the local backend is no business of SLURM's
+            states[key] = replace(states[key], scheduled=answer.states.get(key))
     actions = plan(jobs, states, retry_failed=retry_failed)
     if profile.max_jobs is not None:
 

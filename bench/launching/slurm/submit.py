@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.claim import ClaimedError, claimed
 from bench.job_records import JobRecords, Submission, new_token
 from bench.launching.job_file import JobFile, JobSettings
 from bench.launching.profile import ClusterProfile
@@ -28,21 +26,12 @@ from bench.launching.slurm.sbatch import Script, Unanswered, call_sbatch
 from bench.launching.slurm.script import Shape, sbatch_parameters, shape_of
 from bench.launching.slurm.worker import Worker
 from bench.launching.snapshot import Snapshot
+from bench.launching.submitting import submitting as submitting
 from bench.plan import Action, Job
 from bench.store import Store
 
 _QUEUE_FULL = re.compile(r"(MaxSubmit\w*|submit limit|SubmitPA|Job array count|MaxJobCount)", re.IGNORECASE)
 _LONGEST_NAME = 100
-
-
-@contextlib.contextmanager
-def submitting(store: Store) -> Iterator[None]:
-    """One process at a time plans and hands jobs of a store over. Raises SchedulerError while another one does."""
-    try:
-        with claimed(store.job_folder(".submitting")):
-            yield
-    except ClaimedError as error:
-        raise SchedulerError(f"another process hands jobs of this store over at this moment: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +82,8 @@ def hand_over(actions: Sequence[Action], request: Request, live_trainings: Seque
     """Submit every action that runs a job; what they replace is cancelled first.
 
     ``live_trainings`` are numbers of trainings in the queue, which ``max_running`` counts. A job that SLURM refuses
-    does not stop the others, except where its queue is full. To be called within :func:`submitting`.
+    does not stop the others, except where its queue is full. To be called within
+    :func:`bench.launching.submitting.submitting`.
     """
     todo = [action for action in actions if action.runs]
     replaced = [number for action in todo for number in action.replaces]
