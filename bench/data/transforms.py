@@ -30,8 +30,17 @@ def draw_augmentation(rule: AugmentationRule, seed: int, epoch: int, index: int)
 def prepare_image(image: Image.Image, size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[np.uint8]:
     """Resize (bicubic), crop and flip an image. Returns (H, W, 3) uint8 at ``size`` (height, width)."""
     height, width = load_size(size, augmentation)
-    resized = image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    resized = rows_first(image.convert("RGB"), (height, width), Image.Resampling.BICUBIC)
     return crop_and_flip(np.asarray(resized, dtype=np.uint8), size, augmentation)
+
+
+def rows_first(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> Image.Image:
+    """``image`` at ``size`` (height, width): each row is resized and rounded, then each column.
+
+    Every Pillow before 13 did so; Pillow 13 chooses the order by the sizes, which moves values by one level.
+    """
+    height, width = size
+    return image.resize((width, image.height), resampling).resize((width, height), resampling)
 
 
 def prepare_ids(ids: NDArray[Any], size: tuple[int, int], augmentation: Augmentation | None) -> NDArray[Any]:

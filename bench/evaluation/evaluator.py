@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.dataset import Dataset
+from bench.data.transforms import rows_first
 from bench.evaluation.feature_scores import FeatureScores
 from bench.evaluation.generate import CHUNK_IMAGES, chunks_of, exact_float32
 from bench.evaluation.judges.registry import Judge, UnavailableError, build_judge
@@ -181,7 +182,7 @@ def resized(image: NDArray[np.uint8], size: tuple[int, ...], how: str) -> NDArra
     """An image (H, W, 3) uint8 at ``size`` (height, width) by PIL's filter ``how``; ``none`` leaves it as it is."""
     if how == "none" or image.shape[:2] == size:
         return image
-    picture = Image.fromarray(image).resize((size[1], size[0]), _PIL_FILTERS[how])
+    picture = rows_first(Image.fromarray(image), (size[0], size[1]), _PIL_FILTERS[how])
     return np.asarray(picture, dtype=np.uint8)
 
 

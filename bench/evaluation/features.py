@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from bench.data.transforms import rows_first
 from bench.evaluation.judges.checkpoint import load_strictly, read_tensors
 from bench.evaluation.metric_table import EXTRACTORS
 from bench.evaluation.weights import require_weights
@@ -60,7 +61,7 @@ def resized_in_float(images: Images, side: int) -> NDArray[np.float32]:
     for image, place in zip(images, resized, strict=True):
         for channel in range(3):
             plane = Image.fromarray(image[:, :, channel].astype(np.float32))
-            place[:, :, channel] = np.asarray(plane.resize((side, side), Image.Resampling.BICUBIC))
+            place[:, :, channel] = np.asarray(rows_first(plane, (side, side), Image.Resampling.BICUBIC))
     return np.clip(resized, 0.0, 255.0, out=resized)
 
 

@@ -12,6 +12,7 @@ from bench.atomic import written_beside
 from bench.data.dataset import DatasetError
 from bench.data.files import made_folder
 from bench.data.layouts.photographs import LABEL_MAPS, label_record, photographs, write_label_record
+from bench.data.transforms import rows_first
 from bench.evaluation.generate import exact_float32
 from bench.evaluation.judges.registry import build_judge
 from bench.evaluation.protocols import PAPER_COCO
@@ -102,5 +103,5 @@ def _size(photograph: Image.Image, long_side: int) -> tuple[int, int]:
 def _within(photograph: Image.Image, long_side: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     height, width = _size(photograph, long_side)
     if (width, height) != photograph.size:
-        photograph = photograph.resize((width, height), Image.Resampling.BICUBIC)
+        photograph = rows_first(photograph, (height, width), Image.Resampling.BICUBIC)
     return np.asarray(photograph, dtype=np.uint8)

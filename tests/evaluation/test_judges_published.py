@@ -170,7 +170,8 @@ def cityscapes_pairs(size: tuple[int, int]) -> list[tuple[NDArray[np.uint8], NDA
 def resized_pair(image: Path, label: Path, size: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     height, width = size
     with Image.open(image) as photo, Image.open(label) as ids:
-        shown = photo.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+        shown = photo.convert("RGB").resize((width, photo.height), Image.Resampling.BICUBIC)
+        shown = shown.resize((width, height), Image.Resampling.BICUBIC)
         truth = ids.resize((width, height), Image.Resampling.NEAREST)
         return np.asarray(shown), np.asarray(truth)
 

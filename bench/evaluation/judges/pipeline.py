@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.data.transforms import rows_first
 from bench.evaluation.generate import exact_float32
 from bench.evaluation.judge_test import JudgeTest
 
@@ -107,7 +108,7 @@ def _resized(image: NDArray[np.uint8], size: Size, how: str) -> NDArray[np.uint8
         import cv2
 
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
-    return np.asarray(_resized_by_pil(Image.fromarray(image), size, _PIL_FILTERS[how]), dtype=np.uint8)
+    return np.asarray(rows_first(Image.fromarray(image), size, _PIL_FILTERS[how]), dtype=np.uint8)
 
 
 def _resized_scores(scores: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
@@ -117,14 +118,8 @@ def _resized_scores(scores: NDArray[np.float32], size: Size) -> NDArray[np.float
     height, width = size
     out = np.empty((len(scores), height, width), np.float32)
     for resized, one in zip(out, scores, strict=True):
-        resized[:] = np.asarray(_resized_by_pil(Image.fromarray(one), size, Image.Resampling.BILINEAR))
+        resized[:] = np.asarray(rows_first(Image.fromarray(one), size, Image.Resampling.BILINEAR))
     return out
-
-
-def _resized_by_pil(image: Image.Image, size: Size, resampling: Image.Resampling) -> Image.Image:
-    """Rows first, then columns, each rounded, as every Pillow did until some began to choose the order by the sizes."""
-    height, width = size
-    return image.resize((width, image.height), resampling).resize((width, height), resampling)
 
 
 def _up_to(side: int, multiple: int) -> int:
