@@ -98,9 +98,9 @@ def dependency(batch: Batch, before: Sequence[str] = (), earlier_links: Sequence
 
     ``before`` must have ended, however. ``earlier_links`` are the links of the same chain: a link starts if none of
     them succeeded. (After *all* of them: a link that was never needed counts as not successful, so a chain of "after
-    the one before" would start every second link for nothing.) SLURM cannot mix "one of" with "and"; a job that waits
-    for one of several then leaves ``before`` out.
+    the one before" would start every second link for nothing.)
     """
+    assert not (before and len(batch.after_ok) > 1), "SLURM cannot mix 'one of' with 'and'"
     if earlier_links:
         return f"afternotok:{':'.join(earlier_links)}"
     if len(batch.after_ok) > 1:

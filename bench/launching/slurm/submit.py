@@ -121,8 +121,9 @@ def _hand_over_batches(batches: Sequence[Batch], lanes: Lanes, request: Request,
             handed.left += [(action.job, handed.queue_full) for action in batch.actions]
             continue
         request.report(len(handed.submitted), total)
+        limited = not (batch.after_ok or batch.after_elements)  # what waits for trainings follows at their pace
         try:
-            numbers = _hand_over(batch, lanes.before(batch), request, handed)
+            numbers = _hand_over(batch, lanes.before(batch) if limited else (), request, handed)
         except Unanswered:
             raise
         except SchedulerError as error:
@@ -130,7 +131,8 @@ def _hand_over_batches(batches: Sequence[Batch], lanes: Lanes, request: Request,
                 handed.queue_full = str(error)
             handed.left += [(action.job, str(error)) for action in batch.actions]
             continue
-        lanes.took(batch, numbers)
+        if limited:
+            lanes.took(batch, numbers)
     request.report(len(handed.submitted), total)
 
 

@@ -62,7 +62,6 @@ def test_an_element_with_two_evaluations_waits_in_two_arrays() -> None:
 def test_an_evaluation_of_a_chain_waits_for_any_of_its_links() -> None:
     (batch,) = evaluation_batches(EVALUATIONS[:1], {run_id(EVALUATIONS[0]): ("5", "6", "7")}, arrays=True, size=9)
     assert dependency(batch) == "afterok:5?afterok:6?afterok:7"
-    assert dependency(batch, before=("3",)) == "afterok:5?afterok:6?afterok:7"  # SLURM does not mix "or" and "and"
 
 
 def test_a_link_starts_only_if_no_link_before_it_finished() -> None:
