@@ -38,7 +38,7 @@ def prepare(
     root: DataRootOption = None,
     size: SizeOption = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", help="Processes. [default: one for each CPU]")
+        int | None, typer.Option("--workers", metavar="N", help="Processes.", show_default="one for each CPU")
     ] = None,
     pack: Annotated[
         Path | None,
@@ -47,7 +47,7 @@ def prepare(
     sheet: Annotated[int, typer.Option("--sheet", metavar="N", help="Pairs on the contact sheet; 0 for none.")] = 12,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of what is written. [default: results/DATASET]"),
+        typer.Option("--out", metavar="DIR", help="Folder of what is written.", show_default="results/DATASET"),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:

@@ -14,11 +14,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 DeviceOption = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
 DataRootOption = Annotated[
     Path | None,
-    typer.Option("--root", metavar="DIR", help="Folder of the data set's files. [default: $SPADE_BENCH_DATA_<NAME>]"),
+    typer.Option(
+        "--root", metavar="DIR", help="Folder of the data set's files.", show_default="$SPADE_BENCH_DATA_<NAME>"
+    ),
 ]
 SizeOption = Annotated[
     str | None,
-    typer.Option("--size", metavar="HxW", help="Image height x width in px. [default: the paper's for the data set]"),
+    typer.Option(
+        "--size", metavar="HxW", help="Image height x width in px.", show_default="the paper's for the data set"
+    ),
 ]
 
 
@@ -26,18 +30,39 @@ class Backend(StrEnum):
     """Where ``run`` executes jobs."""
 
     inline = "inline"
+    local = "local"
     slurm = "slurm"
 
 
 BackendOption = Annotated[
-    Backend, typer.Option("--backend", help="inline: here, one job after the other; slurm: submitted to a cluster.")
+    Backend,
+    typer.Option(
+        "--backend",
+        help="inline: here, one job after the other; local: as processes of this machine, several at a time, on its "
+        "GPUs; slurm: submitted to a cluster.",
+    ),
 ]
 ProfileOption = Annotated[
     Path | None, typer.Option("--profile", metavar="FILE", help="Cluster profile, for --backend slurm.")
 ]
-NodesOption = Annotated[int | None, typer.Option("--nodes", help="Nodes of each training job. [default: 1]")]
+NodesOption = Annotated[int | None, typer.Option("--nodes", help="Nodes of each training job.", show_default="1")]
 GpusOption = Annotated[
-    int | None, typer.Option("--gpus-per-node", help="GPUs, and so ranks, on each of them. [default: the profile's]")
+    int | None,
+    typer.Option("--gpus-per-node", help="GPUs, and so ranks, on each of them.", show_default="the profile's"),
+]
+
+ProcessesOption = Annotated[
+    int | None,
+    typer.Option("--processes", help="--backend local: jobs at a time. [default: what the free GPUs hold, else 1]"),
+]
+RanksOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ranks", help="--backend local: processes, and on GPUs as many GPUs, of each training. [default: the study's]"
+    ),
+]
+JobsPerGpuOption = Annotated[
+    int | None, typer.Option("--jobs-per-gpu", help="--backend local: jobs that share a GPU. [default: 1]")
 ]
 
 DEFAULT_STORE = Path("results/store")

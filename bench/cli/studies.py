@@ -15,8 +15,11 @@ from bench.cli.options import (
     BackendOption,
     DeviceOption,
     GpusOption,
+    JobsPerGpuOption,
     NodesOption,
+    ProcessesOption,
     ProfileOption,
+    RanksOption,
     StoreOption,
 )
 
@@ -32,13 +35,16 @@ StudyArgument = Annotated[
 DataOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--data", metavar="NAME=DIR", help="Folder of a data set (may be repeated). [default: $SPADE_BENCH_DATA_<NAME>]"
+        "--data",
+        metavar="NAME=DIR",
+        help="Folder of a data set (may be repeated).",
+        show_default="$SPADE_BENCH_DATA_<NAME>",
     ),
 ]
 SeedsOption = Annotated[str | None, typer.Option("--seeds", metavar="0,1,2", help="Seeds in place of the study's own.")]
 RetryOption = Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report. [default: results/STUDY]")
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report.", show_default="results/STUDY")
 ]
 
 
@@ -94,6 +100,9 @@ def run(
     max_running: Annotated[
         int | None, typer.Option("--max-running", help="At most so many trainings, and evaluations, at a time.")
     ] = None,
+    processes: ProcessesOption = None,
+    ranks: RanksOption = None,
+    jobs_per_gpu: JobsPerGpuOption = None,
 ) -> None:
     """Do everything a study still lacks: here, printing its table at the end, or by submitting it to a cluster.
 
@@ -116,20 +125,22 @@ def run(
             max_running=max_running,
         )
         return
-    _only_on_a_cluster(
-        {"--profile": profile, "--nodes": nodes, "--gpus-per-node": gpus_per_node, "--max-running": max_running}
-    )
+    for_slurm = {"--profile": profile, "--nodes": nodes, "--gpus-per-node": gpus_per_node, "--max-running": max_running}
+    refuse_options_of("slurm", for_slurm)
+    for_local = {"--processes": processes, "--ranks": ranks, "--jobs-per-gpu": jobs_per_gpu}
+    if backend is Backend.inline:
+        refuse_options_of("local", for_local)
     if dry_run:
         plan(name, store, data, seeds, retry)
         return
     _run_here(name, _opened(store), _study(name, data, seeds), out, device, retry)
 
 
-def _only_on_a_cluster(given: dict[str, object]) -> None:
-    """Raises ValueError naming the options that mean nothing in this process."""
+def refuse_options_of(backend: str, given: dict[str, object]) -> None:
+    """Raises ValueError naming the options that mean something to another backend only."""
     names = [name for name, value in given.items() if value is not None]
     if names:
-        raise ValueError(f"{', '.join(names)}: for --backend slurm only; add it, or leave {', '.join(names)} out")
+        raise ValueError(f"{', '.join(names)}: for --backend {backend} only; add it, or leave {', '.join(names)} out")
 
 
 def _run_here(name: str, opened: Store, study: Study, out: Path | None, device: str, retry: bool) -> None:

@@ -33,7 +33,7 @@ def fetch_weights(
     to: Annotated[
         Path | None,
         typer.Option(
-            "--to", metavar="DIR", help="Folder to put them into. [default: $SPADE_BENCH_WEIGHTS or weights/]"
+            "--to", metavar="DIR", help="Folder to put them into.", show_default="$SPADE_BENCH_WEIGHTS or weights/"
         ),
     ] = None,
     mirror: Annotated[
