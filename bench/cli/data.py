@@ -37,6 +37,12 @@ def prepare(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Data set (see `list datasets`).")],
     root: DataRootOption = None,
     size: SizeOption = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", metavar="train|val", help="This split alone: to judge, val is enough.", show_default="both"
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="N", help="Processes.", show_default="one for each CPU")
     ] = None,
@@ -74,8 +80,14 @@ def prepare(
     entry = dataset_spec(dataset)
     if sheet < 0:
         raise ValueError(f"--sheet is {sheet}; it must be at least 0 (no contact sheet)")
+    if split is not None and split not in entry.splits:
+        why = f": {entry.absent_splits[split]}" if split in entry.absent_splits else ""
+        raise ValueError(f"--split is {split!r}; {dataset} has {', '.join(entry.splits)}{why}")
+    if split is not None and pack is not None:
+        raise ValueError("--split and --pack exclude each other: a packed copy holds both splits")
     verb = _Prepare(
         entry=entry,
+        splits=entry.splits if split is None else (split,),
         size=check_size(parse_size(size) or entry.size_px) if size else None,
         workers=check_workers(available_cpus() if workers is None else workers),
         sheet=sheet,
@@ -92,22 +104,30 @@ def prepare(
     except KeyboardInterrupt:
         print("stopped; what was done is kept: run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
-    print(_next_line(entry, next_root, size))
+    print(_next_line(entry, next_root, size, split))
 
 
 class _Prepare:
     """The steps of the verb, which share its options."""
 
     def __init__(
-        self, *, entry: DatasetEntry, size: tuple[int, int] | None, workers: int, sheet: int, out: Path
+        self,
+        *,
+        entry: DatasetEntry,
+        splits: Sequence[str],
+        size: tuple[int, int] | None,
+        workers: int,
+        sheet: int,
+        out: Path,
     ) -> None:
-        self.entry, self.size, self.workers, self.sheet, self.out = entry, size, workers, sheet, out
+        self.entry, self.splits, self.size, self.workers = entry, tuple(splits), size, workers
+        self.sheet, self.out = sheet, out
 
     def scenes(self) -> None:
         """The embedded world: count some scenes, draw a sheet."""
         from bench.data.statistics import scene_statistics
 
-        for split in self.entry.splits:
+        for split in self.splits:
             opened = self.entry.open(split=split, size=self.size)
             self._show(opened, scene_statistics(opened))
 
@@ -125,11 +145,11 @@ class _Prepare:
             return root
         if pack is not None:  # a wrong folder is told before hours of looking, not after
             pack = pack.expanduser().resolve()
-            check_folder(pack, root=root, splits=self.entry.splits)
+            check_folder(pack, root=root, splits=self.splits)
         layout = self.entry.find_layout(root)
         print(f"{self.entry.name}: {root}, layout {layout.name}")
         self._make_missing(layout, root, device)
-        for text in dict.fromkeys(text for split in self.entry.splits for text in layout.identity(root, split)):
+        for text in dict.fromkeys(text for split in self.splits for text in layout.identity(root, split)):
             print(text)
         splits = self._look(layout, root)
         if "train" in splits and "val" in splits:
@@ -146,7 +166,7 @@ class _Prepare:
 
     def _make_missing(self, layout: Layout, root: Path, device: str) -> None:
         """Files that the download lacks and that can be computed."""
-        missing = [unmade for split in self.entry.splits if (unmade := layout.unmade(root, split)) is not None]
+        missing = [unmade for split in self.splits if (unmade := layout.unmade(root, split)) is not None]
         for unmade in missing:
             print(f"{unmade.split}: {unmade.missing:,} of {unmade.total:,} {unmade.kind} are made now: {unmade.folder}")
         for unmade in missing:
@@ -158,7 +178,7 @@ class _Prepare:
             with _progress("label maps by DeepLabV2", "photographs") as update:
                 label_photographs(
                     root,
-                    splits=self.entry.splits,
+                    splits=self.splits,
                     device=device,
                     progress=lambda done, of, _: update(done, of),
                 )
@@ -177,7 +197,7 @@ class _Prepare:
 
         looked: dict[str, PairedDataset] = {}
         problems = []
-        for split in self.entry.splits:
+        for split in self.splits:
             files = split_files(self.entry, layout, root, split, self.size or self.entry.size_px)
             try:
                 with _progress(f"check {self.entry.name}/{split}", "pairs") as update:
@@ -243,7 +263,7 @@ class _Prepare:
             index = verify(root, workers=self.workers, progress=update)
         sizes = ", ".join(spelled(size) for size in index.sizes)
         print(f"{self.entry.name}: {root}, packed copy for {sizes} px of {index.made_from['root']}, checksums agree")
-        for split in index.pairs:
+        for split in (name for name in index.pairs if name in self.splits):
             opened = open_packed(self.entry, root, split, self.size or index.sizes[0])
             scale = opened.augmentation_rule.load_scale
             window = Augmentation(flip=False, load_scale=scale, crop_y=0.5, crop_x=0.5)
@@ -281,7 +301,8 @@ def _progress(head: str, unit: str) -> Iterator[Callable[[int, int], None]]:
                 return
             text = f"{done:,} of {of:,} {unit}"
             if fresh and seconds > _SHORT_S:
-                text += f", {fresh / seconds:,.0f}/s"
+                rate = fresh / seconds
+                text += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.2g}/s"
                 if not console.is_terminal and done < of:  # a live line has its own column for it
                     text += f", {_spelled_time((of - done) * seconds / fresh)} left"
             line.update(done, of, text)
@@ -313,9 +334,15 @@ def _spelled_time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _next_line(entry: DatasetEntry, root: Path | None, size: str | None) -> str:
-    """What to type next."""
+def _next_line(entry: DatasetEntry, root: Path | None, size: str | None, split: str | None) -> str:
+    """What to type next: to train, and to judge."""
+    from bench.evaluation.protocols import protocol_for
+
     if root is None:
         return "\nnext: ./run_study.py run quickstart"
+    named = f"\nnext: export {entry.root_variable}={shlex.quote(str(root))} && "
+    doctor = f"./run_study.py doctor --protocol {protocol_for(entry.name).name}"
+    if split == "val":
+        return f"{named}{doctor}"
     train = f"./run_study.py train spade-decoder --dataset {entry.name}" + (f" --size {size}" if size else "")
-    return f"\nnext: export {entry.root_variable}={shlex.quote(str(root))} && {train}"
+    return f"{named}{train}\nto judge: {doctor}"

@@ -247,3 +247,18 @@ def test_the_real_pairs(name: str, pairs: dict[str, int], prepare: Prepare, tmp_
         numbers = json.loads((tmp_path / "out" / f"{split}-statistics.json").read_text())
         assert numbers["pairs"] == count
         assert numbers["ignored_share"] < 0.1
+
+
+def test_who_judges_needs_the_validation_split_alone(prepare: Prepare, tmp_path: Path) -> None:
+    root = trees.write_coco_download(tmp_path / "data", pairs={"val": 2})
+    status, text = prepare("coco_stuff", "--root", root, "--split", "val", "--sheet", "0")
+    assert status == 0, text
+    assert {path.name.partition("-")[0] for path in (tmp_path / "out").iterdir()} == {"val"}
+    assert f"next: export SPADE_BENCH_DATA_COCO_STUFF={root} && ./run_study.py doctor --protocol paper2019-coco" in text
+    status, text = prepare("coco_stuff", "--root", root)
+    assert status == 1
+    assert "it should hold the photographs of train2017.zip" in text
+    assert (
+        "--split is 'test'; coco_stuff has train, val: COCO publishes no" in prepare("coco_stuff", "--split", "test")[1]
+    )
+    assert "a packed copy holds both" in prepare("coco_stuff", "--root", root, "--split", "val", "--pack", "x")[1]
