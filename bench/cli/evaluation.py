@@ -78,6 +78,7 @@ def evaluate(
     from bench.launching import judging
     from bench.launching.progress import ProgressLine
     from bench.store import Store
+    from bench.training.distributed import joined_ranks
 
     given = {"--run": run, "--images": images, "--checkpoint": checkpoint, "--real": real or None}
     named = [name for name, value in given.items() if value is not None]
@@ -95,45 +96,46 @@ def evaluate(
     }
     _refuse_unused(named[0], options)
     opened = Store(store)
-    with ProgressLine(Console(), f"evaluate {run or images or checkpoint or 'the real images'}") as line:
-        work = judging.Judging(store=opened, device=device, batch_images=batch, again=again, progress=line.update)
-        if run is not None:
-            found = judging.judge_run(
-                work,
-                run,
-                protocol=protocol,
-                weights=weights or "raw",
-                step=step,
-                val_images=val_images,
-                noise_seed=noise_seed,
-            )
-        else:
-            ref = _reference(named[0], dataset, root, size, val_images)
-            if images is not None:
-                found = judging.judge_images(work, images, ref, protocol=protocol)
-            elif checkpoint is not None:
-                if variant is None:
-                    raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
-                found = judging.judge_checkpoint(
+    # One group of ranks for both evaluations: a second one would meet what the first left in torchrun's store.
+    with joined_ranks(device) as ranks:
+        with ProgressLine(Console(), f"evaluate {run or images or checkpoint or 'the real images'}") as line:
+            work = judging.Judging(store=opened, device=device, batch_images=batch, again=again, progress=line.update)
+            if run is not None:
+                found = judging.judge_run(
                     work,
-                    checkpoint,
-                    variant,
-                    ref,
-                    width=width,
-                    labels=labels,
+                    run,
                     protocol=protocol,
+                    weights=weights or "raw",
+                    step=step,
+                    val_images=val_images,
                     noise_seed=noise_seed,
                 )
             else:
-                found = judging.judge_real(work, ref, protocol=protocol)
-    if found is None:
-        return  # another rank prints
-    bound = found if real else None
-    if upper_bound and not real:
-        with ProgressLine(Console(), "evaluate the real images by the same protocol") as line:
-            work = judging.Judging(store=opened, device=device, batch_images=batch, progress=line.update)
-            bound = judging.judge_real(work, found.spec.dataset, protocol=found.spec.protocol)
-    _print(found, bound, variant, store)
+                ref = _reference(named[0], dataset, root, size, val_images)
+                if images is not None:
+                    found = judging.judge_images(work, images, ref, protocol=protocol)
+                elif checkpoint is not None:
+                    if variant is None:
+                        raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
+                    found = judging.judge_checkpoint(
+                        work,
+                        checkpoint,
+                        variant,
+                        ref,
+                        width=width,
+                        labels=labels,
+                        protocol=protocol,
+                        noise_seed=noise_seed,
+                    )
+                else:
+                    found = judging.judge_real(work, ref, protocol=protocol)
+        bound = found if real else None
+        if upper_bound and not real:
+            with ProgressLine(Console(), "evaluate the real images by the same protocol") as line:
+                work = judging.Judging(store=opened, device=device, batch_images=batch, progress=line.update)
+                bound = judging.judge_real(work, found.spec.dataset, protocol=found.spec.protocol)
+    if ranks.first:
+        _print(found, bound, variant, store)
 
 
 _MEANINGLESS = {

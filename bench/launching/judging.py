@@ -17,7 +17,7 @@ from bench.data.conventions import LabelConvention
 from bench.data.dataset import Dataset
 from bench.data.entry import DatasetEntry
 from bench.data.fitting import fitted
-from bench.data.opening import dataset_ref, images_of, open_split
+from bench.data.opening import images_of, open_split, validation_ref
 from bench.data.registry import dataset_spec
 from bench.evaluation.evaluator import ImageSource, real_images
 from bench.evaluation.generate import CHUNK_IMAGES, generate_split
@@ -61,7 +61,7 @@ def judge_run(
     step: int | None,
     val_images: int | None,
     noise_seed: int,
-) -> Evaluation | None:
+) -> Evaluation:
     """Generate and judge the validation images of a run of the store (name, or enough of it)."""
     if weights not in ("raw", "ema"):
         raise ValueError(f"--weights is {weights!r}; allowed are raw and ema")
@@ -69,8 +69,8 @@ def judge_run(
     chosen = _for_generated(protocol_for(run.dataset.name, protocol))
     data = run.dataset
     if val_images is not None:
-        data = dataset_ref(data.name, size=data.size, val_images=val_images, root=data.root)
-        data = replace(run.dataset, val_images=data.val_images, val_manifest=data.val_manifest)
+        fewer = validation_ref(data.name, size=data.size, val_images=val_images, root=data.root)
+        data = replace(data, val_images=fewer.val_images, val_manifest=fewer.val_manifest)
     spec = EvaluationSpec(
         subject=run.name,
         run_id=run.run_id,
@@ -83,12 +83,14 @@ def judge_run(
         noise_seed=noise_seed,
         weights_sha256={file: weights_sha256(file) for file in chosen.weights_files},
     )
-    if not judging.again and (done := judging.store.evaluation(spec.eval_id)) is not None:
-        return done
-    return evaluate_job(spec, run, judging.store, device=judging.device, progress=judging.progress)
+    return _once(
+        judging,
+        spec,
+        lambda ranks: evaluate_job(spec, run, judging.store, device=judging.device, progress=judging.progress),
+    )
 
 
-def judge_real(judging: Judging, ref: DatasetRef, *, protocol: str | None) -> Evaluation | None:
+def judge_real(judging: Judging, ref: DatasetRef, *, protocol: str | None) -> Evaluation:
     """Judge the real validation images: the upper bound of a protocol, or how good its judge is (``judge-check-*``)."""
     chosen = protocol_for(ref.name, protocol)
     dataset = open_split(ref, "val")
@@ -96,7 +98,7 @@ def judge_real(judging: Judging, ref: DatasetRef, *, protocol: str | None) -> Ev
     return _judge(judging, spec, dataset, lambda ranks: real_images(dataset, chosen), note="real images")
 
 
-def judge_images(judging: Judging, folder: Path, ref: DatasetRef, *, protocol: str | None) -> Evaluation | None:
+def judge_images(judging: Judging, folder: Path, ref: DatasetRef, *, protocol: str | None) -> Evaluation:
     """Judge images named by sample id. Raises ImageFolderError that lists every file that does not fit."""
     chosen = _for_generated(protocol_for(ref.name, protocol))
     dataset = open_split(ref, "val")
@@ -116,7 +118,7 @@ def judge_checkpoint(
     labels: str | None,
     protocol: str | None,
     noise_seed: int,
-) -> Evaluation | None:
+) -> Evaluation:
     """Generate with a released generator file and judge.
 
     ``labels`` names how the file wants its label ids (`show dataset` lists the conventions; None: as the released
@@ -183,23 +185,38 @@ def label_convention(entry: DatasetEntry, name: str | None) -> LabelConvention:
 
 def _judge(
     judging: Judging, spec: EvaluationSpec, dataset: Dataset, source: Callable[[Ranks], ImageSource], *, note: str
-) -> Evaluation | None:
-    """Judge what ``source`` gives, unless the store holds that evaluation; returns it on rank 0."""
-    if not judging.again and (done := judging.store.evaluation(spec.eval_id)) is not None:
-        return done
-    folder = judging.store.evaluation_folder(spec.eval_id)
-    with joined_ranks(judging.device) as ranks, claimed_by_first(folder, ranks):
-        return judge_and_store(
-            spec,
-            judging.store,
-            source(ranks),
-            dataset,
-            images_of(spec.dataset, dataset),
-            ranks,
-            note=note,
-            batch_images=judging.batch_images,
-            progress=judging.progress,
-        )
+) -> Evaluation:
+    """Judge what ``source`` gives, unless the store holds that evaluation."""
+
+    def work(ranks: Ranks) -> Evaluation | None:
+        with claimed_by_first(judging.store.evaluation_folder(spec.eval_id), ranks):
+            return judge_and_store(
+                spec,
+                judging.store,
+                source(ranks),
+                dataset,
+                images_of(spec.dataset, dataset),
+                ranks,
+                note=note,
+                batch_images=judging.batch_images,
+                progress=judging.progress,
+            )
+
+    return _once(judging, spec, work)
+
+
+def _once(judging: Judging, spec: EvaluationSpec, work: Callable[[Ranks], Evaluation | None]) -> Evaluation:
+    """The evaluation ``spec`` on every rank: the store's, unless it is to be made again, or what ``work`` makes.
+
+    Rank 0 alone looks into the store: where another process judges the same, ranks might find different things there.
+    """
+    with joined_ranks(judging.device) as ranks:
+        found: Evaluation | None = None
+        if ranks.first and not judging.again:
+            found = judging.store.evaluation(spec.eval_id)
+        found = ranks.broadcast(found) or ranks.broadcast(work(ranks))
+        assert found is not None, "rank 0 returns what it judged"
+        return found
 
 
 def _for_generated(protocol: Protocol) -> Protocol:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,8 @@ from bench.store import Store
 from bench.study import StudyDataset
 from spade_core.released import to_released_state_dict
 from tests.data.trees import write_ade_challenge
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,26 @@ def test_a_folder_of_the_real_images_scores_as_the_real_row(tmp_path: Path, work
     assert counts["total"].dtype == np.int64
     assert counts["class_of"].tolist() == list(range(12))
     assert counts["per_image"][:, 3].sum() == 5 * 64 * 64
+
+
+def test_several_ranks_judge_the_images_and_the_upper_bound_and_one_of_them_prints(tmp_path: Path) -> None:
+    two = validation_ref("synthetic", size=(64, 64), val_images=2)
+    folder = image_files(tmp_path / "images", open_split(two, "val"), 2)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "run_study.py"]
+    command += ["evaluate", "--images", str(folder), "--dataset", "synthetic", "--val-images", "2", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SPADE_BENCH_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [*command, "--store", str(tmp_path / "store")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("written: ") == 1
+    assert "real images" in done.stdout
+    assert len(list((tmp_path / "store" / "evaluations").iterdir())) == 2
 
 
 def test_bad_images_change_nothing(
