@@ -112,4 +112,8 @@ def _range_problems(files: SplitFiles, path: Path, histogram: Mapping[int, int])
     allowed = f"0 to {files.values - 1}"
     if files.dont_care_value is not None:
         allowed += f", and {files.dont_care_value} for don't care"
-    return [f"{path}: label {shown}; allowed are {allowed}; correct the file or the number of classes"]
+    remedy = "correct the file"
+    if 255 in wrong and files.dont_care_value is None:
+        remedy += " (255 is no id here: of Cityscapes take the labelIds files, not labelTrainIds; in pairs of your own "
+        remedy += "it may be don't care: dont_care_value)"
+    return [f"{path}: label {shown}; allowed are {allowed}; {remedy}"]

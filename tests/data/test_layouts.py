@@ -213,6 +213,7 @@ def test_cityscapes_names_what_is_missing(tmp_path: Path) -> None:
         path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
     said = complaint("cityscapes", root, "val")
     assert f"{root}/gtFine/val: holds no label maps; allowed are *_gtFine_labelIds.png" in said
+    assert "its *_labelTrainIds files are not read: they have 19 ids and 255" in said
     shutil.rmtree(root / "leftImg8bit/train")
     assert f"{root}/leftImg8bit/train: no such folder; it should hold the images" in complaint("cityscapes", root)
     with pytest.raises(

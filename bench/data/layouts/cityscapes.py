@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.files import Layout, PairFiles
-from bench.data.layouts.listing import Kind, match
+from bench.data.layouts.listing import Kind, list_files, match
 
 NO_TEST_LABELS = (
     "its label maps are not published (the gtFine folder of the test split holds placeholders); "
     "the field reports Cityscapes on val"
+)
+
+TRAIN_IDS = (
+    "its *_labelTrainIds files are not read: they have 19 ids and 255, and the networks take the 34 of the *_labelIds "
+    "files of gtFine_trainvaltest.zip (scores are of the 19 classes all the same)"
 )
 
 
@@ -41,11 +46,14 @@ class Cityscapes(Layout):
                 nested=True,
             )
 
-        return match(
+        pairs, problems = match(
             kind("image", "leftImg8bit", "_leftImg8bit"),
             kind("label map", "gtFine", "_gtFine_labelIds"),
             kind("instance map", "gtFine", "_gtFine_instanceIds"),
         )
+        if not pairs and problems and list_files(kind("label map", "gtFine", "_gtFine_labelTrainIds"))[0]:
+            problems.append(f"{root / 'gtFine' / split}: {TRAIN_IDS}")
+        return pairs, problems
 
 
 def mistaken_cityscapes(root: Path) -> str | None:
