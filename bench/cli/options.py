@@ -53,16 +53,16 @@ GpusOption = Annotated[
 
 ProcessesOption = Annotated[
     int | None,
-    typer.Option("--processes", help="--backend local: jobs at a time. [default: what the free GPUs hold, else 1]"),
+    typer.Option("--processes", help="--backend local: jobs at a time.", show_default="as the free GPUs hold, else 1"),
 ]
 RanksOption = Annotated[
     int | None,
     typer.Option(
-        "--ranks", help="--backend local: processes, and on GPUs as many GPUs, of each training. [default: the study's]"
+        "--ranks", help="--backend local: processes of each training; each has a GPU.", show_default="the study's"
     ),
 ]
 JobsPerGpuOption = Annotated[
-    int | None, typer.Option("--jobs-per-gpu", help="--backend local: jobs that share a GPU. [default: 1]")
+    int | None, typer.Option("--jobs-per-gpu", help="--backend local: jobs that share a GPU.", show_default="1")
 ]
 
 DEFAULT_STORE = Path("results/store")

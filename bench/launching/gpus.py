@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _BUSY_MIB = 1024.0
@@ -65,7 +65,7 @@ def free_gpus(found: list[Gpu], ranks: int) -> list[Gpu]:
 class GpuPlaces:
     """Places on GPUs: each takes so many jobs at a time, and a job's ranks are on different ones."""
 
-    def __init__(self, gpus: list[Gpu], jobs_per_gpu: int = 1) -> None:
+    def __init__(self, gpus: Sequence[Gpu], jobs_per_gpu: int = 1) -> None:
         self.total = len(gpus) * jobs_per_gpu
         self._free = {gpu: jobs_per_gpu for gpu in gpus}
 

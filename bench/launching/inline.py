@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.console import Console
 
 from bench.claim import ClaimedError
 from bench.launching.evaluation_job import evaluate_job
+from bench.launching.outcome import Outcome as Outcome
 from bench.launching.progress import ProgressLine
 from bench.launching.training_job import train_job
 from bench.plan import Action, Job, job_state
 from bench.store import Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a call of the backend ended."""
-
-    finished: int
-    failed: tuple[tuple[Job, str], ...]
-    """Jobs that failed, each with one line of why."""
-    interrupted: bool
 
 
 def run_inline(actions: Sequence[Action], store: Store, console: Console, *, device: str = "auto") -> Outcome:

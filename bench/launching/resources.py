@@ -112,7 +112,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def check_ranks(actions: Iterable[Action], ranks: int) -> None:
+def check_ranks(actions: Iterable[Action], ranks: int, chosen_by: str = "--nodes times --gpus-per-node") -> None:
     """Raises DoesNotFitError listing the trainings that cannot run on so many ranks, each with what to do."""
     problems: dict[str, None] = {}
     for action in actions:
@@ -135,7 +135,7 @@ def check_ranks(actions: Iterable[Action], ranks: int) -> None:
             ] = None
     if problems:
         listed = _listed(list(problems))
-        raise DoesNotFitError(f"these runs do not fit {ranks} ranks (--nodes times --gpus-per-node):\n  {listed}")
+        raise DoesNotFitError(f"these runs do not fit {ranks} ranks ({chosen_by}):\n  {listed}")
 
 
 def estimate(
