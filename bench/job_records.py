@@ -163,7 +163,7 @@ class JobRecords:
     def intend(self, key: str, submission: Submission) -> None:
         """Write the line before the submission: the token, and all that is known beforehand."""
         data = {name: value for name, value in to_plain(submission).items() if name not in ("refused", "ended")}
-        self._append(key, {"event": "token", **data})
+        self._append(key, {"event": "token", **data}, lasting=True)
 
     def submitted(self, key: str, token: str, ids: Iterable[str]) -> None:
         """Write the scheduler's numbers."""
@@ -177,8 +177,12 @@ class JobRecords:
         """Note how it ended, so that nobody needs to ask again."""
         self._append(key, {"event": "ended", "token": token, "how": to_plain(how)})
 
-    def _append(self, key: str, data: dict[str, Any]) -> None:
-        """One line, on the disk when this returns; it takes the place of a torn one before it."""
+    def _append(self, key: str, data: dict[str, Any], *, lasting: bool = False) -> None:
+        """One line, in the place of a torn one before it.
+
+        With ``lasting`` it is on the disk when this returns, should the machine die: a token must be, a number that is
+        lost is found again by the token.
+        """
         path = self.file(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         line = json.dumps({**data, "written": round(time.time(), 3)}, allow_nan=False) + "\n"
@@ -188,8 +192,9 @@ class JobRecords:
             tail = stream.read()
             stream.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
             stream.write(line.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
 
 
 def _apply(found: dict[str, Submission], data: dict[str, Any], where: str) -> None:

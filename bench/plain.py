@@ -8,6 +8,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,8 +68,14 @@ def from_plain(cls: type[T], data: Any, where: str = "") -> T:
     missing = sorted(set(required) - set(data))
     if missing:
         raise ValueError(f"{place}: missing field {', '.join(missing)}")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
     return cls(**{name: _decode(hints[name], item, f"{place}.{name}") for name, item in data.items()})
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; working them out takes longer than all the rest of reading a file."""
+    return typing.get_type_hints(cls)
 
 
 def _decode(hint: Any, data: Any, where: str) -> Any:

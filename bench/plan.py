@@ -94,8 +94,18 @@ class Action:
         return self.verb in (Verb.SUBMIT, Verb.RESUME, Verb.RETRY)
 
 
-def evaluation_of(run: RunSpec | None, dataset: StudyDataset) -> EvaluationSpec:
-    """The evaluation of a run (None: of the real images) by the data set's protocol."""
+def weights_of(dataset: StudyDataset) -> dict[str, str]:
+    """sha256 of the files that the data set's protocol needs, by name."""
+    return {name: weights_sha256(name) for name in get_protocol(dataset.protocol).weights_files}
+
+
+def evaluation_of(
+    run: RunSpec | None, dataset: StudyDataset, weights: Mapping[str, str] | None = None
+) -> EvaluationSpec:
+    """The evaluation of a run (None: of the real images) by the data set's protocol.
+
+    ``weights`` is :func:`weights_of`, for a caller who has asked already.
+    """
     protocol = get_protocol(dataset.protocol)
     training = run.training if run is not None else None
     return EvaluationSpec(
@@ -106,12 +116,13 @@ def evaluation_of(run: RunSpec | None, dataset: StudyDataset) -> EvaluationSpec:
         protocol=protocol.key,
         protocol_sha256=content_hash(protocol),
         dataset=dataset.ref,
-        weights_sha256={name: weights_sha256(name) for name in protocol.weights_files},
+        weights_sha256=dict(weights_of(dataset) if weights is None else weights),
     )
 
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job of a study, in the order of execution: the real images, then each run followed by its evaluation."""
+    weights = {item.protocol: weights_of(item) for item in study.datasets}
     jobs: list[Job] = []
     if study.real_row:
         jobs += [
@@ -121,16 +132,16 @@ def study_jobs(study: Study) -> list[Job]:
                 dataset=item.ref.name,
                 seed=None,
                 run=None,
-                evaluation=evaluation_of(None, item),
+                evaluation=evaluation_of(None, item, weights[item.protocol]),
             )
             for item in study.datasets
         ]
     for row, dataset, seed, run in study.cells():
-        jobs += _cell_jobs(row, dataset, seed, run)
+        jobs += _cell_jobs(row, dataset, seed, run, weights[dataset.protocol])
     return jobs
 
 
-def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec) -> list[Job]:
+def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec, weights: Mapping[str, str]) -> list[Job]:
     train = Job(kind="train", label=row.label, dataset=dataset.ref.name, seed=seed, run=run)
     judge = Job(
         kind="evaluate",
@@ -138,7 +149,7 @@ def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec) -> list
         dataset=dataset.ref.name,
         seed=seed,
         run=run,
-        evaluation=evaluation_of(run, dataset),
+        evaluation=evaluation_of(run, dataset, weights),
     )
     return [train, judge]
 
