@@ -106,6 +106,8 @@ def _evaluate(
         judge, why_no_judge = _judge_or_reason(protocol, device)
         features = FeatureScores(protocol.metrics, count, device, dataset)
     mapping = mapping_for(protocol, dataset) if judge is not None else None
+    if judge is not None and mapping is not None:
+        mapping.check_judge(judge.name, judge.classes, judge.class_names)
     look = _Look(images=images, dataset=dataset, protocol=protocol, judge=judge, mapping=mapping, watch=watch)
     counts: dict[int, NDArray[np.int64]] = {}
     for chunk in chunks_of(count, peers.rank, peers.world, batch_images):

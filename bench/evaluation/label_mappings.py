@@ -29,7 +29,10 @@ class LabelledIds(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMapping:
-    """From label ids to judge classes. Raises ValueError where a class has no name or no label id is mapped."""
+    """From label ids to judge classes.
+
+    Raises ValueError where a class has no name or another's, or no label id is mapped.
+    """
 
     name: str
     dataset: str
@@ -45,6 +48,12 @@ class LabelMapping:
         if outside:
             raise ValueError(
                 f"label mapping {self.name}: classes {outside} have no name; the judge has 0 to {len(self.classes) - 1}"
+            )
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"label mapping {self.name}: {', '.join(map(repr, twice))} more than once; give every class a name of "
+                "its own, scores of classes go by names"
             )
         if all(k is None for k in self.class_of):
             raise ValueError(f"label mapping {self.name}: no label id has a judge class, so nothing could be scored")
@@ -74,6 +83,28 @@ class LabelMapping:
                 f"classes ({'; '.join(differing[:3])}{more}); {_REMEDY}"
             )
         return self
+
+    def check_judge(self, judge: str, classes: int, class_names: tuple[str, ...] = ()) -> None:
+        """Raises ValueError where a judge has more or fewer classes than the mapping names, or another order.
+
+        ``class_names``: as the judge's own files give them, () where they do not. A name that is only spelled another
+        way is no problem; one that the mapping has in another place is.
+        """
+        if classes != len(self.classes):
+            raise ValueError(
+                f"judge {judge} has {classes} classes, label mapping {self.name} names {len(self.classes)}; {_REMEDY}"
+            )
+        place = {name.casefold(): k for k, name in enumerate(self.classes)}
+        moved = [
+            f"class {k} is {name!r} there, {self.classes[k]!r} in the mapping"
+            for k, name in enumerate(class_names)
+            if place.get(name.casefold(), k) != k
+        ]
+        if moved:
+            told = "; ".join(moved[:3]) + (f"; and {len(moved) - 3} more" if len(moved) > 3 else "")
+            raise ValueError(
+                f"judge {judge} has its classes in another order than label mapping {self.name} ({told}); {_REMEDY}"
+            )
 
 
 _REMEDY = (

@@ -137,6 +137,20 @@ def test_any_number_of_ranks_and_any_batch_size_give_the_same_numbers(world: int
     assert np.array_equal(one.per_image, several.per_image)
 
 
+def test_a_judge_whose_classes_are_not_the_mappings_judges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = replace(red_judge(), classes=CLASSES + 1)
+    monkeypatch.setattr(evaluator, "build_judge", lambda *_: other)
+    with pytest.raises(ValueError, match="judge red has 13 classes, label mapping scored-classes names 12"):
+        judge_on(1)
+    names = tuple(SCENES.class_names[label] for label in SCENES.scored_classes)
+    turned = replace(red_judge(), class_names=names[::-1])
+    monkeypatch.setattr(evaluator, "build_judge", lambda *_: turned)
+    with pytest.raises(
+        ValueError, match="judge red has its classes in another order than label mapping scored-classes"
+    ):
+        judge_on(1)
+
+
 def test_the_scores_are_those_of_the_summed_counts() -> None:
     found = judge_on(1)
     assert found.total is not None

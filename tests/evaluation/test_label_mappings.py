@@ -135,7 +135,25 @@ def test_a_mapping_is_refused_where_ids_mean_something_else() -> None:
         mapping_for(get_protocol("paper2019-coco"), ids_of("cityscapes"))
 
 
+def test_a_judge_with_other_classes_is_refused() -> None:
+    coco = get_mapping("coco-171")
+    coco.check_judge("deeplab", 171)
+    coco.check_judge("deeplab", 171, tuple(name.upper() for name in coco.classes))
+    coco.check_judge("deeplab", 171, ("a person", *coco.classes[1:]))  # spelled another way, in its place
+    with pytest.raises(ValueError, match="judge deeplab has 182 classes, label mapping coco-171 names 171; name a pro"):
+        coco.check_judge("deeplab", 182)
+    first, second, *rest = coco.classes
+    with pytest.raises(
+        ValueError, match=r"another order .*\(class 0 is 'bicycle' there, 'person' in the mapping; class"
+    ):
+        coco.check_judge("deeplab", 171, (second, first, *rest))
+    with pytest.raises(ValueError, match="in the mapping; and 168 more"):
+        coco.check_judge("deeplab", 171, (*coco.classes[1:], first))
+
+
 def test_mappings_are_checked() -> None:
+    with pytest.raises(ValueError, match="'a' more than once; give every class a name of its own"):
+        LabelMapping(name="x", dataset="y", classes=("a", "b", "a"), class_of=(0, 2), source="z")
     with pytest.raises(ValueError, match=r"classes \[2\] have no name; the judge has 0 to 1"):
         LabelMapping(name="x", dataset="y", classes=("a", "b"), class_of=(0, 2), source="z")
     with pytest.raises(ValueError, match="no label id has a judge class"):
