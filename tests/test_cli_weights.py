@@ -163,3 +163,19 @@ def test_listing_is_quick() -> None:
             [sys.executable, "run_study.py", *arguments], cwd=ROOT, capture_output=True, check=True, timeout=60
         )
         assert os.times().children_user - before < 1.0, arguments
+
+
+def test_evaluate_makes_no_image_where_no_score_can_be_had(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.launching.judging.judge_checkpoint", lambda *_, **__: pytest.fail("images were made"))
+    monkeypatch.setattr("bench.launching.judging.judge_real", lambda *_, **__: pytest.fail("images were read"))
+    given = ("--dataset", "coco_stuff", "--root", str(tmp_path), "--store", str(tmp_path / "store"))
+    what = r"no score of protocol paper2019-coco@\d can be computed: .* ./run_study.py doctor --protocol paper2019-coco"
+    for source in (["--checkpoint", "latest_net_G.pth", "--variant", "spade"], ["--real"]):
+        with pytest.raises(ValueError, match=what):
+            call(*source, *given, verb="evaluate")
+    call("deeplabv2-cocostuff164k")
+    with pytest.raises(ValueError, match="no folder|holds none of its layouts"):
+        call("--real", *given, verb="evaluate")
+    assert not (tmp_path / "store").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,22 +41,24 @@ def evaluate(
         typer.Option(
             "--labels",
             metavar="NAME",
-            help="How --checkpoint wants its label ids (`show dataset` lists them). [default: as the released code]",
+            help="How --checkpoint wants its label ids (`show dataset` lists them).",
+            show_default="as the released code",
         ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images, --checkpoint or --real.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option("--protocol", metavar="NAME", help="See `list protocols`. [default: the data set's]")
+        str | None,
+        typer.Option("--protocol", metavar="NAME", help="See `list protocols`.", show_default="the data set's"),
     ] = None,
     root: DataRootOption = None,
     size: SizeOption = None,
     val_images: Annotated[int | None, typer.Option(help="Judge the first so many validation images.")] = None,
     weights: Annotated[
-        str | None, typer.Option(metavar="raw|ema", help="Which weights of --run. [default: raw]")
+        str | None, typer.Option(metavar="raw|ema", help="Which weights of --run.", show_default="raw")
     ] = None,
-    step: Annotated[int | None, typer.Option(help="Checkpoint of --run. [default: the selected one]")] = None,
+    step: Annotated[int | None, typer.Option(help="Checkpoint of --run.", show_default="the selected one")] = None,
     noise_seed: Annotated[int, typer.Option(help="Seed of z, for generators that take one.")] = 0,
     batch: Annotated[int, typer.Option(help="Images that feature networks see at once; no number depends on it.")] = 8,
     upper_bound: Annotated[
@@ -96,6 +100,9 @@ def evaluate(
     }
     _refuse_unused(named[0], options)
     opened = Store(store)
+    judged = dataset if run is None else opened.find_run(run).spec().dataset.name
+    if judged is not None:
+        _tell_missing(judged, protocol)
     # One group of ranks for both evaluations: a second one would meet what the first left in torchrun's store.
     with joined_ranks(device) as ranks:
         with ProgressLine(Console(), f"evaluate {run or images or checkpoint or 'the real images'}") as line:
@@ -151,6 +158,33 @@ def _refuse_unused(source: str, options: dict[str, object]) -> None:
     given = [name for name in _MEANINGLESS[source] if options[name] is not None]
     if given:
         raise ValueError(f"{', '.join(given)} mean nothing with {source}; leave them out")
+
+
+def _tell_missing(dataset: str, protocol: str | None) -> None:
+    """Say which scores cannot be had before any image is made. Raises ValueError where none of them can."""
+    from bench.data.registry import dataset_spec
+    from bench.evaluation.metric_table import METRICS
+    from bench.evaluation.protocols import protocol_for
+    from bench.evaluation.weights import find_weights
+
+    chosen = protocol_for(dataset_spec(dataset).name, protocol)
+    missing = {name for name in chosen.weights_files if find_weights(name) is None}
+    no_judge = bool(missing & set(chosen.judge_weights))
+    if chosen.mmseg is not None and chosen.mmseg.checkpoint:
+        no_judge = no_judge or not Path(chosen.mmseg.checkpoint).is_file()
+    lost = [
+        name
+        for name in chosen.metrics
+        if (no_judge if METRICS[name].kind == "segmentation" else missing & set(METRICS[name].weights))
+    ]
+    if len(lost) == len(chosen.metrics):
+        raise ValueError(
+            f"no score of protocol {chosen.key} can be computed: its weights are missing; "
+            f"./run_study.py doctor --protocol {chosen.name} says which and how to get them"
+        )
+    if lost and os.environ.get("RANK", "0") == "0":
+        told = f"without {', '.join(lost)}: weights are missing (./run_study.py doctor --protocol {chosen.name})"
+        print(told, file=sys.stderr)
 
 
 def _reference(

@@ -25,7 +25,8 @@ def judged_lines(
     for name, score in found.scores.items():
         row: dict[str, Any] = {"metric": name, "value": score_text(name, score)}
         if bound is not None and bound is not found:
-            row["real images"] = score_text(name, bound.scores[name])
+            same_reason = score.value is None and score == bound.scores[name]
+            row["real images"] = "n/a" if same_reason else score_text(name, bound.scores[name])
         if protocol.expected:
             expected = protocol.expected.get(name)
             row["published"] = "" if expected is None else f"{expected:g}"
@@ -37,6 +38,12 @@ def judged_lines(
         if cell is not None and match is not None and match.caveat:
             notes.append(f"note: {match.caveat}")
         rows.append(row)
+    official = dataset_spec(found.spec.dataset.name).official_pairs.get("val", found.images)
+    if found.images != official and any(row.get("paper") or row.get("published") for row in rows):
+        notes.append(
+            f"note: N = {found.images:,}, and the official validation split has {official:,} images: a difference to "
+            "published scores means nothing"
+        )
     for name in ("published", "paper", "difference"):
         if all(not row.get(name) for row in rows):
             rows = [{key: value for key, value in row.items() if key != name} for row in rows]

@@ -39,7 +39,12 @@ def test_each_score_stands_beside_its_own_cell_of_the_paper() -> None:
     assert (by_metric["FID@tv2019"]["value"], by_metric["FID@tv2019"]["difference"]) == ("n/a (no file)", "")
     assert by_metric["FID@tf"]["difference"] == "-8.8"
     assert by_metric["KID@tf"]["value"] == "1.50 ×10³"
+    assert len(notes) == 3
+    assert "N = 10, and the official validation split has 500 images" in notes[-1]
+    whole, bound_alike = replace(found, images=500), replace(bound, scores=found.scores)
+    rows, notes = judged_lines(whole, bound_alike, "spade")
     assert len(notes) == 2
+    assert (rows[3]["value"], rows[3]["real images"]) == ("n/a (no file)", "n/a")
 
 
 def test_the_accuracy_of_the_other_data_sets_is_that_over_labelled_pixels() -> None:
