@@ -206,15 +206,31 @@ def test_wrong_options_are_refused(prepare: Prepare, arguments: tuple[str, ...],
     assert words in text
 
 
+_SLOW_FILES = """
+import time
+from PIL import Image
+
+fast = Image.open
+
+def slow(*arguments, **options):
+    time.sleep(0.03)
+    return fast(*arguments, **options)
+
+Image.open = slow
+"""
+
+
 def test_ctrl_c_leaves_what_was_done_and_says_so(tmp_path: Path) -> None:
     root = trees.write_released(tmp_path / "data", pairs={"train": 300, "val": 2}, size=(120, 160))
     command = [sys.executable, "run_study.py", "prepare", "coco_stuff", "--root", str(root), "--workers", "2"]
     command += ["--out", str(tmp_path / "out")]
     environment = {**os.environ, "SPADE_BENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(_SLOW_FILES)
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment,
+        env={**environment, "PYTHONPATH": str(tmp_path / "slow")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -166,10 +166,10 @@ def test_a_damaged_generated_image_is_named_before_any_judging(tmp_path: Path) -
     assert len(outcome.failed) == 1
     text = (store.evaluation_folder(evaluate.evaluation.eval_id) / "error.txt").read_text()
     for expected in (
-        "3 problem(s)",
+        "3 problems with the",
         f"{images[0].name}: cannot be read",
         f"{images[1].name}: 8x8 px, expected 64x64",
-        "stranger.png: no sample of that name",
+        "stranger.png: extra (no sample has this name)",
     ):
         assert expected in text
 
