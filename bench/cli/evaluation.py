@@ -99,6 +99,8 @@ def evaluate(
         "--weights": weights,
     }
     _refuse_unused(named[0], options)
+    if checkpoint is not None and variant is None:
+        raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
     opened = Store(store)
     judged = dataset if run is None else opened.find_run(run).spec().dataset.name
     if judged is not None:
@@ -121,9 +123,7 @@ def evaluate(
                 ref = _reference(named[0], dataset, root, size, val_images)
                 if images is not None:
                     found = judging.judge_images(work, images, ref, protocol=protocol)
-                elif checkpoint is not None:
-                    if variant is None:
-                        raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
+                elif checkpoint is not None and variant is not None:
                     found = judging.judge_checkpoint(
                         work,
                         checkpoint,
