@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 State = Literal["pending", "running", "failed", "done"]
 Weights = Literal["raw", "ema"]
 
+SILENT = "died without a word"
+"""How the error of a run begins whose process was killed, or whose machine is gone."""
 _NAMES_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
 
 
@@ -217,7 +219,7 @@ class RunFolder:
         status = from_plain(RunStatus, read_json(path), str(path))
         if status.state == "running" and not _alive(status, self.path):
             silent = time.time() - status.updated
-            why = f"died without a word on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
+            why = f"{SILENT} on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
             first = self.first_error()
             if first is not None:
                 why = first[1]
@@ -316,6 +318,11 @@ class Store:
             return ""
         lines = path.read_text(encoding="utf-8").strip().splitlines() or ["no word of why"]
         return next((line for line in reversed(lines) if _NAMES_ERROR.match(line)), lines[-1])
+
+    def evaluation_error_time(self, eval_id: str) -> float:
+        """When the evaluation failed, in seconds since the epoch; 0 where it has not."""
+        path = self.evaluation_folder(eval_id) / "error.txt"
+        return path.stat().st_mtime if path.is_file() else 0.0
 
     def evaluations(self) -> Iterator[Evaluation]:
         folder = self.root / "evaluations"

@@ -1,4 +1,4 @@
-"""Verbs of a study: plan, run, status, report."""
+"""Verbs of a study: plan, run, report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command line."""
     app.command("plan")(plan)
     app.command("run")(run)
-    app.command("status")(status)
     app.command("report")(report)
 
 
@@ -128,17 +127,6 @@ def _refuse_options_of(backend: str, given: Mapping[str, object]) -> None:
     names = [name for name, value in given.items() if value is not None]
     if names:
         raise ValueError(f"{', '.join(names)}: for --backend {backend} only; add it, or leave {', '.join(names)} out")
-
-
-def status(
-    name: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None, seeds: SeedsOption = None
-) -> None:
-    """Show how far each job of a study is: state, step, images/s, time left, last score, host, error."""
-    from bench.reporting.status import status_lines, status_table
-
-    opened = store_in(store)
-    lines = status_lines(study_of(name, data, seeds, opened), opened)
-    console_here().print(status_table(lines, f"status of {name}, store {store}"))
 
 
 def report(
