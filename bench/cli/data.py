@@ -336,6 +336,7 @@ def _spelled_time(seconds: float) -> str:
 
 def _next_line(entry: DatasetEntry, root: Path | None, size: str | None, split: str | None) -> str:
     """What to type next: to train, and to judge."""
+    from baselines.registry import get_variant
     from bench.evaluation.protocols import protocol_for
 
     if root is None:
@@ -345,4 +346,6 @@ def _next_line(entry: DatasetEntry, root: Path | None, size: str | None, split: 
     if split == "val":
         return f"{named}{doctor}"
     train = f"./run_study.py train spade-decoder --dataset {entry.name}" + (f" --size {size}" if size else "")
+    if entry.name not in get_variant("spade-decoder").recipes[0].schedules:
+        train += " --epochs 100"
     return f"{named}{train}\nto judge: {doctor}"

@@ -137,6 +137,7 @@ def test_photographs_get_their_label_maps_first(
 
     monkeypatch.setattr(job, "label_photographs", label)
     status, text = prepare("photographs", "--root", root, "--device", "cpu")
+    assert "train spade-decoder --dataset photographs --epochs" in text, "no paper has a schedule for it"
     assert status == 0, text
     assert asked == [(root, ("train", "val"), "cpu")]
     assert f"val: 2 of 2 label maps are made now: {root / 'label_maps'}" in text
