@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from baselines.registry import get_variant
@@ -22,6 +21,7 @@ from bench.data.registry import dataset_spec
 from bench.evaluation.evaluator import ImageSource, real_images
 from bench.evaluation.generate import CHUNK_IMAGES, generate_split
 from bench.evaluation.image_folder import open_image_folder
+from bench.evaluation.judges.checkpoint import read_tensors_only
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.protocols import protocol_for
 from bench.evaluation.weights import file_sha256, weights_sha256
@@ -162,9 +162,9 @@ def judge_checkpoint(
 
 def released_generator(path: Path, variant: Variant, dataset: Dataset, size: tuple[int, int]) -> nn.Module:
     """The generator of ``variant`` with the weights of a released file. Raises ValueError naming both."""
+    state = read_tensors_only(path)
     generator = variant.generator.build(dataset.spec, size)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         load_released_state_dict(generator, state)
     except Exception as error:
         raise ValueError(

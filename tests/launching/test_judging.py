@@ -111,6 +111,12 @@ def test_a_file_of_another_architecture_is_refused_by_name(tmp_path: Path, work:
         judge_checkpoint(work, path, "spade-decoder", ref, **settings)
     with pytest.raises(ValueError, match="there is no such checkpoint file"):
         judge_checkpoint(work, tmp_path / "none.pth", "pix2pixhd", ref, **settings)
+    (tmp_path / "page.pth").write_text("<!DOCTYPE html><title>Sign in</title>")
+    with pytest.raises(ValueError, match="page.pth: this file is a web page, not a checkpoint; fetch the checkpoint"):
+        judge_checkpoint(work, tmp_path / "page.pth", "pix2pixhd", ref, **settings)
+    torch.save({"network": print}, tmp_path / "code.pth")
+    with pytest.raises(ValueError, match=r"code.pth: not a checkpoint of tensors alone \(it holds print\)"):
+        judge_checkpoint(work, tmp_path / "code.pth", "pix2pixhd", ref, **settings)
     assert not (tmp_path / "store").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 _LISTED = 8
 _TORCH_FILES = (b"PK", b"\x80")
 """How files of `torch.save` begin: since torch 1.6, and before."""
+_FOREIGN = re.compile(r"GLOBAL ([\w.]+)")
+"""What torch says it will not load."""
 
 
 class CheckpointError(ValueError):
@@ -42,10 +45,11 @@ def read_tensors_only(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
+        # torch's own words tell how to run what is in the file
+        held = _FOREIGN.search(str(error))
+        what = f"it holds {held[1]}" if held else "it is another kind of file"
         raise CheckpointError(
-            f"{path}: not a checkpoint of tensors alone ({reason[:200]}); it holds code or is another kind of file "
-            "and is not opened"
+            f"{path}: not a checkpoint of tensors alone ({what}), so it is not opened; save its state dict alone"
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
