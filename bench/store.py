@@ -35,6 +35,8 @@ Weights = Literal["raw", "ema"]
 
 SILENT = "died without a word"
 """How the error of a run begins whose process was killed, or whose machine is gone."""
+LOST_PEER = "another rank, or its machine, ended without a word"
+"""How the error of a rank begins that only saw another one vanish."""
 _NAMES_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
 
 

@@ -249,7 +249,7 @@ def test_logs_and_why(trained: tuple[Path, str, str]) -> None:
     assert re.search(r"done, step 2/2\nstep 1: .*generator/adversarial .*\nstep 2: .*images_per_s", text)
     assert "step 1:" not in cli("logs", run_id, "--store", store, "-n", "1")
     text = cli("why", run_id, "--store", store)
-    assert "done, step 2/2, attempt 1" in text
+    assert "done, step 2/2, saved at step 2, attempt 1" in text
     assert "it has not failed" in text
 
 

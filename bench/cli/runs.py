@@ -1,4 +1,4 @@
-"""Verbs of single runs: train, logs, why."""
+"""The verb of a single run: train."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ if TYPE_CHECKING:
     from bench.run_spec import DatasetRef, RunSpec
     from bench.store import Store
 
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run, or enough of it (its run_id, say).")]
-
 
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command line."""
     app.command("train")(train)
-    app.command("logs")(logs)
-    app.command("why")(why)
 
 
 def train(
@@ -176,45 +172,3 @@ def _execute(spec: RunSpec, store: Store, device: str, *, first: bool) -> None:
             raise typer.Exit(130)
     if first:
         print(f"folder {folder.path}\nscore it: ./run_study.py evaluate --run {spec.run_id} --store {store.root}")
-
-
-def logs(
-    name: RunArgument,
-    store: StoreOption = DEFAULT_STORE,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the newest lines.")] = 20,
-) -> None:
-    """Print the newest lines of a run's metrics: losses, images/s, memory, scores."""
-    from bench.store import Store
-
-    folder = Store(store).find_run(name)
-    rows = folder.metrics()[-lines:]
-    status = folder.status()
-    print(f"{folder.name}: {status.state}, step {status.step}/{status.steps}")
-    for row in rows:
-        values = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("step", "time"))
-        print(f"step {row['step']}: {values}")
-
-
-def why(name: RunArgument, store: StoreOption = DEFAULT_STORE) -> None:
-    """Say why a run failed: its state, the traceback, and where its files are."""
-    from bench.store import Store
-
-    folder = Store(store).find_run(name)
-    status = folder.status()
-    print(
-        f"{folder.name}: {status.state}, step {status.step}/{status.steps}, attempt {status.attempt}, "
-        f"host {status.host}"
-    )
-    if status.error:
-        print(f"error: {status.error}")
-    if status.note:
-        print(f"note: {status.note}")
-    first = folder.first_error()
-    if first is not None:
-        print(first[0].read_text(encoding="utf-8").rstrip())
-        for path in folder.error_files():
-            if path != first[0]:
-                print(f"failed too, later: {path}")
-    elif status.state != "failed":
-        print("it has not failed")
-    print(f"folder {folder.path}")

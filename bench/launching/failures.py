@@ -11,7 +11,7 @@ from bench.atomic import written_beside
 from bench.claim import FencedError
 from bench.launching.watchdog import Hang
 from bench.run_spec import RunSpec
-from bench.store import RunFolder
+from bench.store import LOST_PEER, RunFolder
 from bench.training.checkpoint import checkpoint_steps
 from bench.training.distributed import Ranks, is_lost_peer
 
@@ -33,7 +33,7 @@ class Failures:
         line = f"{type(error).__name__}: {first_line}"
         lost = is_lost_peer(error)
         if lost:
-            line = f"another rank, or its machine, ended without a word ({line})"
+            line = f"{LOST_PEER} ({line})"
         self._record(line, "".join(traceback.format_exception(error)), because_of_a_peer=lost)
 
     def hang(self, hang: Hang) -> None:
