@@ -78,13 +78,7 @@ def prepare(
     from bench.data.registry import dataset_spec
 
     entry = dataset_spec(dataset)
-    if sheet < 0:
-        raise ValueError(f"--sheet is {sheet}; it must be at least 0 (no contact sheet)")
-    if split is not None and split not in entry.splits:
-        why = f": {entry.absent_splits[split]}" if split in entry.absent_splits else ""
-        raise ValueError(f"--split is {split!r}; {dataset} has {', '.join(entry.splits)}{why}")
-    if split is not None and pack is not None:
-        raise ValueError("--split and --pack exclude each other: a packed copy holds both splits")
+    _check_options(entry, root, split, pack, sheet)
     verb = _Prepare(
         entry=entry,
         splits=entry.splits if split is None else (split,),
@@ -94,17 +88,26 @@ def prepare(
         out=out or Path("results") / dataset,
     )
     try:
-        if not entry.needs_root:
-            if pack is not None or root is not None:
-                raise ValueError(f"{dataset} is drawn, not read from files: --root and --pack do not apply")
-            next_root = None
+        next_root = verb.files(entry.resolve_root(root), pack, device) if entry.needs_root else None
+        if next_root is None:
             verb.scenes()
-        else:
-            next_root = verb.files(entry.resolve_root(root), pack, device)
     except KeyboardInterrupt:
         print("stopped; what was done is kept: run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
     print(_next_line(entry, next_root, size, split))
+
+
+def _check_options(entry: DatasetEntry, root: Path | None, split: str | None, pack: Path | None, sheet: int) -> None:
+    """Raises ValueError for options that make no sense, alone or together."""
+    if sheet < 0:
+        raise ValueError(f"--sheet is {sheet}; it must be at least 0 (no contact sheet)")
+    if split is not None and split not in entry.splits:
+        why = f": {entry.absent_splits[split]}" if split in entry.absent_splits else ""
+        raise ValueError(f"--split is {split!r}; {entry.name} has {', '.join(entry.splits)}{why}")
+    if split is not None and pack is not None:
+        raise ValueError("--split and --pack exclude each other: a packed copy holds both splits")
+    if not entry.needs_root and (pack is not None or root is not None):
+        raise ValueError(f"{entry.name} is drawn, not read from files: --root and --pack do not apply")
 
 
 class _Prepare:
