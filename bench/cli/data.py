@@ -88,9 +88,7 @@ def prepare(
         out=out or Path("results") / dataset,
     )
     try:
-        next_root = verb.files(entry.resolve_root(root), pack, device) if entry.needs_root else None
-        if next_root is None:
-            verb.scenes()
+        next_root = verb.do(root, pack, device)
     except KeyboardInterrupt:
         print("stopped; what was done is kept: run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -125,6 +123,13 @@ class _Prepare:
     ) -> None:
         self.entry, self.splits, self.size, self.workers = entry, tuple(splits), size, workers
         self.sheet, self.out = sheet, out
+
+    def do(self, root: Path | None, pack: Path | None, device: str) -> Path | None:
+        """All of it. Returns the folder to train from, None where there are no files."""
+        if self.entry.needs_root:
+            return self.files(self.entry.resolve_root(root), pack, device)
+        self.scenes()
+        return None
 
     def scenes(self) -> None:
         """The embedded world: count some scenes, draw a sheet."""
