@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from PIL import Image
 from bench.data.dataset import Dataset
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-_NAME_ENDINGS = ("_leftImg8bit", "_synthesized_image", "_fake_B", "_fake")
-"""What other programs append to a sample's name: Cityscapes' photographs, the released test code's web page."""
+_NAME_ENDINGS = ("_leftImg8bit", "_gtFine_labelIds", "_synthesized_image", "_fake_B", "_fake")
+"""What other programs append to a name: Cityscapes' files, web pages of the released test codes; also several."""
 _SHOWN = 40
+_SHOWN_FOLDERS = 3
 _THREADS = 8
 
 
@@ -46,7 +48,8 @@ def open_image_folder(folder: Path, dataset: Dataset, count: int) -> ImageFolder
     """Match the files of ``folder`` with the first ``count`` samples by name and look at each of them once.
 
     A file belongs to the sample whose id is its name without extension (endings such as ``_leftImg8bit`` do not
-    matter). Raises ImageFolderError listing every missing, extra, doubled, mis-sized and unreadable file.
+    matter). Folders within are not looked into. Raises ImageFolderError listing every missing, extra, doubled,
+    mis-sized and unreadable file.
     """
     wanted = [dataset.sample_id(index) for index in range(count)]
     others = {dataset.sample_id(index) for index in range(count, len(dataset))}
@@ -88,9 +91,25 @@ def _matched(folder: Path, known: set[str]) -> tuple[dict[str, Path], list[str]]
 
 
 def _sample_name(path: Path, known: Iterable[str]) -> str | None:
-    endings = ("", *_NAME_ENDINGS)
-    candidates = [path.stem.removesuffix(ending) for ending in endings if path.stem.endswith(ending)]
-    return next((name for name in candidates if name in known), None)
+    """The sample that a file belongs to: its stem, else what is left of it as endings are taken off."""
+    name = path.stem
+    while name not in known:
+        ending = next((ending for ending in _NAME_ENDINGS if name.endswith(ending)), None)
+        if ending is None:
+            return None
+        name = name.removesuffix(ending)
+    return name
+
+
+def _below(folder: Path) -> str:
+    """Where images are instead, in words, if ``folder`` itself holds none: the released test code nests them."""
+    if any(path.suffix.lower() in SUFFIXES for path in folder.iterdir()):
+        return ""
+    within = (path.parent for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    places = list(islice(dict.fromkeys(within), _SHOWN_FOLDERS))
+    if not places:
+        return f"\n{folder} holds no images at all (allowed are {', '.join(SUFFIXES)})"
+    return f"\n{folder} itself holds no images; give one folder of them, such as {', '.join(map(str, places))}"
 
 
 def _look(path: Path, size: tuple[int, int]) -> tuple[str, str, Path]:
@@ -101,7 +120,7 @@ def _look(path: Path, size: tuple[int, int]) -> tuple[str, str, Path]:
             picture.load()
             width, height = picture.size
             mode = picture.mode
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return "", f"{path.name}: cannot be read as an image ({error})", path
     if (height, width) != size:
         return "", f"{path.name}: {width}x{height} px, expected {size[1]}x{size[0]} (width x height)", path
@@ -119,5 +138,5 @@ def _message(folder: Path, dataset: Dataset, count: int, problems: Sequence[str]
     return (
         f"{folder}: {number} with the {count} images of {dataset.name}/{dataset.split}\n  {listed}\n"
         f"expected one image for each sample, named <sample id>.png (the first is {dataset.sample_id(0)}.png), "
-        f"{width}x{height} px; nothing was judged"
+        f"{width}x{height} px; nothing was judged{_below(folder)}"
     )

@@ -69,7 +69,7 @@ def _label(root: Path, folder: Path, images: dict[str, Path], total: int, ranks:
     for number, name in enumerate(names[ranks.rank :: ranks.world], start=1):
         try:
             photograph = _photograph(images[name])
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             problems.append(f"{images[name]}: cannot be read as an image ({error}); replace or remove it")
             continue
         with exact_float32():

@@ -36,7 +36,10 @@ def test_images_are_matched_by_name(folder: Path) -> None:
     assert opened.warnings == ()
 
 
-@pytest.mark.parametrize("ending", ["_leftImg8bit.png", "_synthesized_image.png", "_fake_B.png", ".PNG"])
+@pytest.mark.parametrize(
+    "ending",
+    ["_leftImg8bit.png", "_synthesized_image.png", "_fake_B.png", "_gtFine_labelIds_synthesized_image.png", ".PNG"],
+)
 def test_endings_that_other_programs_write_do_not_matter(folder: Path, ending: str) -> None:
     (folder / f"{IDS[2]}.png").rename(folder / f"{IDS[2]}{ending}")
     assert np.array_equal(open_image_folder(folder, SCENES, 5).read(2), SCENES.load(2).image)
@@ -81,6 +84,24 @@ def test_long_lists_are_cut_and_counted(tmp_path: Path) -> None:
     many = SyntheticScenes(split="val", size=(16, 24), images=50)
     with pytest.raises(ImageFolderError, match=r"50 problems with the 50 images(?s:.)*and 10 more"):
         open_image_folder(tmp_path, many, 50)
+
+
+def test_a_folder_of_folders_is_told_from_a_folder_without_images(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for kind in ("synthesized_image", "input_label"):
+        shutil.copytree(folder, results / "images" / kind, ignore=shutil.ignore_patterns("results"))
+    text = problems(results)
+    nested = ", ".join(str(results / "images" / kind) for kind in ("input_label", "synthesized_image"))
+    assert f"{results} itself holds no images; give one folder of them, such as {nested}" in text
+    (tmp_path / "empty").mkdir()
+    assert "empty holds no images at all (allowed are .png, .jpg" in problems(tmp_path / "empty")
+    (folder / f"{IDS[0]}.png").unlink()
+    assert "holds no images" not in problems(folder)
+
+
+def test_a_file_that_claims_to_be_gigantic_is_listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert f"{IDS[0]}.png: cannot be read as an image (Image size (384 pixels) exceeds" in problems(folder)
 
 
 def test_no_folder_is_no_traceback(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_unreadable_photographs_are_named_and_the_others_labelled(root: Path, ca
     assert {path.stem for path in (root / "label_maps").glob("*.png")} == set(NAMES) - {"lake_2", "lake_4"}
 
 
+def test_a_photograph_beyond_pillows_limit_is_named(
+    root: Path, calls: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (100, 90)).save(root / "train" / "panorama.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4000)  # refused from twice as many on
+    with pytest.raises(DatasetError, match=r"panorama.png: cannot be read as an image \(Image size \(9000 pixels"):
+        label_photographs(root, device="cpu")
+    assert len(list((root / "label_maps").glob("*.png"))) == len(NAMES)
+
+
 def test_turned_photographs_are_refused(root: Path, calls: list[tuple[int, ...]]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

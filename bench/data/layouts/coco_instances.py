@@ -131,7 +131,7 @@ def _draw_one(path: Path, out: Path, index: Path) -> int:
     try:
         with Image.open(path) as picture:
             mode, labels = picture.mode, np.asarray(picture)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{path}: not readable as an image ({error}); replace the file") from None
     if mode not in ("L", "P"):
         raise DatasetError(f"{path}: label map of mode {mode}; allowed are L and P; unpack the stuffthingmaps again")
