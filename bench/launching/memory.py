@@ -1,4 +1,4 @@
-"""What one training step holds in memory at most: the real step, executed on tensors without storage.
+"""What one training step holds in memory at most: the real step, executed on tensors without data.
 
 torch runs the networks, losses, backward passes and optimisers on the ``meta`` device, which computes shapes and
 nothing else, and every storage is counted from its creation to its end. So activations, gradients, optimiser states
@@ -8,7 +8,9 @@ workspaces of cuDNN and NCCL, and what the allocator loses to fragmentation (``b
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +18,14 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+from torchvision.models import vgg19
 
 from baselines.batch import Batch
 from baselines.building import build_networks
 from baselines.steps import Networks, build_step
 from bench.run_spec import RunSpec
 from spade_core.label_spec import LabelSpec
-from spade_core.perceptual import VGG19PerceptualLoss, vgg19_features
+from spade_core.perceptual import VGG19PerceptualLoss
 
 DISTINCT_SHARE = 0.1
 """Distinct neighbourhoods among those of all pixels of a batch of label maps. Segmentations of photographs have less;
@@ -96,32 +99,37 @@ def _without_data(func: Any, args: Any) -> Any:
     return None
 
 
+@contextlib.contextmanager
+def _unfused_adam() -> Iterator[None]:
+    """Adam as its plain loop: the fused one is not to be had without data, and holds the same states."""
+    adam = torch.optim.Adam
+
+    def plain(*arguments: Any, fused: bool | None = None, **options: Any) -> torch.optim.Adam:
+        return adam(*arguments, **options)
+
+    torch.optim.Adam = plain  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        torch.optim.Adam = adam  # type: ignore[misc]
+
+
 def step_memory(run: RunSpec, spec: LabelSpec, part_images: int) -> StepMemory:
     """The memory of a training step of ``run`` with ``part_images`` images on each rank in each accumulation part.
 
-    float32 throughout: with bf16 the activations are about 0.6 of it. Raises NotImplementedError or RuntimeError where
-    an operation does not run without data.
+    float32 throughout: ``meta`` knows no autocast. Raises NotImplementedError or RuntimeError where an operation does
+    not run without data.
     """
     height, width = run.dataset.size
-    with torch.device("meta"):
+    with torch.device("meta"), _unfused_adam():
         networks = build_networks(run.generator, run.recipe, spec, run.dataset.size, run.seed)
         for network in networks.named().values():
             network.train()
         perceptual: nn.Module | None = None
         if run.recipe.perceptual_weight:
-            perceptual = VGG19PerceptualLoss(features=vgg19_features()).to("meta")
+            perceptual = VGG19PerceptualLoss(features=vgg19(weights=None).features)
         step = build_step(run.recipe, networks, perceptual)
-        z_dim = getattr(run.generator, "z_dim", None) if getattr(run.generator, "source", "") == "z" else None
-        labels = torch.zeros(part_images, height, width, dtype=torch.int64)
-        noise = torch.zeros(part_images, z_dim) if z_dim is not None else None
-        batch = Batch(
-            spec=spec,
-            labels=labels,
-            instances=labels.clone() if spec.instance_edges else None,
-            images=torch.zeros(part_images, 3, height, width),
-            noise=(noise, noise) if noise is not None else None,
-            checked=True,
-        )
+        batch = _batch(run, spec, (part_images, height, width))
         storages = _Storages()
         for module in (*networks.named().values(), *([perceptual] if perceptual is not None else [])):
             for tensor in (*module.parameters(), *module.buffers()):
@@ -143,6 +151,22 @@ def step_memory(run: RunSpec, spec: LabelSpec, part_images: int) -> StepMemory:
         lasting=held + states + average,
         gradients=_trainable_bytes(networks),
         checkpoint=held + states + average,
+    )
+
+
+def _batch(run: RunSpec, spec: LabelSpec, shape: tuple[int, int, int]) -> Batch:
+    """A batch (images, height, width) without content."""
+    images, height, width = shape
+    z_dim = getattr(run.generator, "z_dim", None) if getattr(run.generator, "source", "") == "z" else None
+    noise = torch.zeros(images, z_dim) if z_dim is not None else None
+    labels = torch.zeros(shape, dtype=torch.int64)
+    return Batch(
+        spec=spec,
+        labels=labels,
+        instances=labels.clone() if spec.instance_edges else None,
+        images=torch.zeros(images, 3, height, width),
+        noise=(noise, noise) if noise is not None else None,
+        checked=True,
     )
 
 
