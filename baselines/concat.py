@@ -12,16 +12,12 @@ from torch import Tensor, nn
 
 from baselines.settings import ConcatDecoderSettings
 from spade_core.generators import SpadeGenerator
+from spade_core.label_layers import convolved_with_map
 from spade_core.label_spec import LabelSpec
 from spade_core.labels import LabelMap
 from spade_core.normalization import leaky_relu, param_free_norm
 from spade_core.settings import NormKind
 from spade_core.spectral_norm import conv2d
-
-
-def concat_features(x: Tensor, label_map: LabelMap) -> Tensor:
-    """Features (N, C, H, W) with the one-hot map at their size behind them: (N, C + K, H, W)."""
-    return torch.cat([x, label_map.one_hot((x.shape[2], x.shape[3]), x.dtype)], dim=1)
 
 
 class ConcatResBlock(nn.Module):
@@ -46,9 +42,9 @@ class ConcatResBlock(nn.Module):
         """Features (N, C_in, H, W) to (N, C_out, H, W)."""
         shortcut = x
         if self.conv_s is not None and self.norm_s is not None:
-            shortcut = self.conv_s(concat_features(self.norm_s(x), label_map))
-        residual = self.conv_0(concat_features(leaky_relu(self.norm_0(x)), label_map))
-        residual = self.conv_1(concat_features(leaky_relu(self.norm_1(residual)), label_map))
+            shortcut = convolved_with_map(self.conv_s, self.norm_s(x), label_map)
+        residual = convolved_with_map(self.conv_0, leaky_relu(self.norm_0(x)), label_map)
+        residual = convolved_with_map(self.conv_1, leaky_relu(self.norm_1(residual)), label_map)
         return torch.add(shortcut, residual)
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.concat import concat_features
 from baselines.settings import LocalEnhancerSettings, Pix2pixHDSettings
 from spade_core.generators import divisible_size
+from spade_core.label_layers import convolved_map, convolved_with_map
 from spade_core.label_spec import LabelSpec
 from spade_core.labels import LabelMap, one_hot_dtype
 from spade_core.normalization import SPADE, affine_norm
@@ -68,8 +68,23 @@ class NormedConvolution(nn.Module):
 
     def forward(self, x: Tensor, label_map: LabelMap) -> Tensor:
         """Features (N, C_in, H, W) to (N, C_out, H', W')."""
-        x = self.conv(_reflect(x, self.reflection))
-        x = self.norm(x, label_map) if isinstance(self.norm, SPADE) else self.norm(x)
+        return self._finished(self.conv(_reflect(x, self.reflection)), label_map)
+
+    def of_map(self, label_map: LabelMap) -> Tensor:
+        """The layer on the one-hot map itself: (N, C_out, H, W)."""
+        assert isinstance(self.conv, nn.Conv2d)
+        return self._finished(convolved_map(self.conv, label_map, label_map.size, reflect=self.reflection), label_map)
+
+    def with_map(self, x: Tensor, label_map: LabelMap) -> Tensor:
+        """The layer on features (N, C, H, W) with the one-hot map at their size behind them."""
+        assert isinstance(self.conv, nn.Conv2d)
+        return self._finished(convolved_with_map(self.conv, x, label_map, reflect=self.reflection), label_map)
+
+    def _finished(self, x: Tensor, label_map: LabelMap) -> Tensor:
+        if isinstance(self.norm, SPADE):
+            modulated: Tensor = self.norm(x, label_map, slope=0.0 if self.activation else 1.0)
+            return modulated
+        x = self.norm(x)
         return F.relu(x) if self.activation else x
 
 
@@ -85,9 +100,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, label_map: LabelMap) -> Tensor:
         """Features (N, C, H, W), same shape out."""
-        residual = concat_features(x, label_map) if self.concat else x
-        residual = self.conv_1(self.conv_0(residual, label_map), label_map)
-        return torch.add(x, residual)
+        residual = self.conv_0.with_map(x, label_map) if self.concat else self.conv_0(x, label_map)
+        return torch.add(x, self.conv_1(residual, label_map))
 
 
 class Pix2pixHDTrunk(nn.Module):
@@ -107,9 +121,13 @@ class Pix2pixHDTrunk(nn.Module):
             for narrow, wide in reversed(list(zip(widths[:-1], widths[1:], strict=True)))
         )
 
-    def forward(self, one_hot: Tensor, label_map: LabelMap) -> Tensor:
-        """A map (N, K, H, W) to features (N, C, H, W); ``label_map`` is what the later layers are shown again."""
-        x: Tensor = self.stem(one_hot, label_map)
+    def forward(self, given: Tensor | None, label_map: LabelMap) -> Tensor:
+        """A map (N, K, H, W) to features (N, C, H, W); None is the one-hot map of ``label_map``.
+
+        ``label_map`` is also what the later layers are shown again.
+        """
+        assert isinstance(self.stem, NormedConvolution)
+        x = self.stem.of_map(label_map) if given is None else self.stem(given, label_map)
         for layers in (self.down, self.blocks, self.up):
             for layer in layers:
                 x = layer(x, label_map)
@@ -148,8 +166,7 @@ class Pix2pixHDGenerator(nn.Module):
         """Images (N, 3, H, W) in [-1, 1] of the size of the label map. A ValueError if that does not fit, or with z."""
         self._check_size(label_map.size)
         _refuse(z)
-        one_hot = label_map.one_hot(label_map.size, one_hot_dtype(self.to_rgb.weight))
-        x = self.trunk(one_hot, label_map)
+        x = self.trunk(None, label_map)
         return torch.tanh(self.to_rgb(_reflect(x, 3)))
 
     def released_formats(self) -> Sequence[ReleasedFormat]:
@@ -196,9 +213,8 @@ class LocalEnhancer(nn.Module):
         """Images (N, 3, H, W) in [-1, 1] of the size of the label map. A ValueError if that does not fit, or with z."""
         self._check_size(label_map.size)
         _refuse(z)
-        one_hot = label_map.one_hot(label_map.size, one_hot_dtype(self.to_rgb.weight))
-        half = F.avg_pool2d(one_hot, 3, stride=2, padding=1, count_include_pad=False)
-        x = self.down(self.stem(one_hot, label_map), label_map) + self.trunk(half, label_map)
+        half = label_map.averaged(1, one_hot_dtype(self.to_rgb.weight))
+        x = self.down(self.stem.of_map(label_map), label_map) + self.trunk(half, label_map)
         for block in self.blocks:
             x = block(x, label_map)
         x = self.up(x, label_map)

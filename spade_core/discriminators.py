@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spade_core.labels import LabelMap, one_hot_dtype
 from spade_core.normalization import leaky_relu, param_free_norm
 from spade_core.released import ReleasedFormat, released_format
 from spade_core.spectral_norm import conv2d
+from spade_core.windows import Frame
 
 _KERNEL = 4
 _PADDING = 2
 _MOST_CHANNELS = 512
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conditioned:
+    """Images beside the label maps that they should show: what a discriminator judges."""
+
+    label_map: LabelMap
+    images: Tensor
+    """(M * N, 3, H, W) in [-1, 1] for N label maps of that size: M batches, one behind the other."""
+
+    def joined(self, dtype: torch.dtype) -> Tensor:
+        """One-hot map and image as channels of one tensor, (M * N, K + 3, H, W)."""
+        one_hot = self.label_map.one_hot((self.images.shape[2], self.images.shape[3]), dtype)
+        batches = len(self.images) // len(self.label_map)
+        return torch.cat([one_hot.repeat(batches, 1, 1, 1), self.images.to(dtype)], dim=1)
 
 
 class DiscriminatorLayer(nn.Module):
@@ -37,7 +56,28 @@ class DiscriminatorLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, C_in, H, W) to (N, C_out, H', W')."""
-        x = self.conv(x)
+        return self._finished(self.conv(x))
+
+    def of_map_and_image(self, label_map: LabelMap, image: Tensor, halvings: int) -> Tensor:
+        """The layer on a one-hot map (N, K, H, W) with images (M * N, 3, h, w) behind it, both averaged so often.
+
+        The map's share of the convolution is a sum of rows of the weight, and the same for all M batches of images.
+        """
+        convolution = self.conv
+        weight = convolution.weight.to(one_hot_dtype(convolution.weight))
+        of_map, of_image = weight[:, : label_map.spec.channels], weight[:, label_map.spec.channels :]
+        stride, padding = convolution.stride, convolution.padding
+        assert isinstance(padding, tuple)
+        if halvings == 0:
+            frame = Frame(kernel=_KERNEL, stride=stride[0], padding=_PADDING)
+            map_part = label_map.windows_at(label_map.size, frame).convolution(of_map)
+        else:
+            map_part = F.conv2d(label_map.averaged(halvings, weight.dtype), of_map, None, stride, padding)
+        bias = None if convolution.bias is None else convolution.bias.to(weight.dtype)
+        image_part = F.conv2d(image, of_image, bias, stride, padding)
+        return self._finished((image_part.view(-1, len(label_map), *image_part.shape[1:]) + map_part).flatten(0, 1))
+
+    def _finished(self, x: Tensor) -> Tensor:
         if self.norm is not None:
             x = self.norm(x)
         return leaky_relu(x) if self.activation else x
@@ -61,12 +101,19 @@ class PatchDiscriminator(nn.Module):
         stages.append(DiscriminatorLayer(channels, 1, stride=1, spectral_norm=False, norm=False, activation=False))
         self.layers = nn.ModuleList(stages)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """The output of every layer, (N, C, H, W) each; the last is the map of logits (N, 1, H, W)."""
-        features = []
-        for layer in self.layers:
-            x = layer(x)
-            features.append(x)
+    def forward(self, x: Tensor | Conditioned, halvings: int = 0) -> list[Tensor]:
+        """The output of every layer, (N, C, H, W) each; the last is the map of logits (N, 1, H, W).
+
+        Of a Conditioned the images are halved already, so many times; the label map is not.
+        """
+        first, *others = self.layers
+        if isinstance(x, Conditioned):
+            assert isinstance(first, DiscriminatorLayer)
+            features = [first.of_map_and_image(x.label_map, x.images, halvings)]
+        else:
+            features = [first(x)]
+        for layer in others:
+            features.append(layer(features[-1]))
         return features
 
 
@@ -82,16 +129,19 @@ class MultiscaleDiscriminator(nn.Module):
             for _ in range(scales)
         )
 
-    def forward(self, x: Tensor) -> list[list[Tensor]]:
+    def forward(self, x: Tensor | Conditioned) -> list[list[Tensor]]:
         """Per scale (full size first) the outputs of all layers, the last of them the logits.
 
-        ``x`` (N, K + 3, H, W) is the one-hot map with the image in [-1, 1] behind it.
+        ``x`` is the one-hot map with the image in [-1, 1] behind it, as one tensor (N, K + 3, H, W) or, faster, as
+        label map and images. Inside ``torch.compile`` the latter is joined to the former.
         """
+        if isinstance(x, Conditioned) and torch.compiler.is_compiling():
+            x = x.joined(x.images.dtype)
         results = []
         for index, discriminator in enumerate(self.discriminators):
             if index > 0:
-                x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
-            results.append(discriminator(x))
+                x = replace(x, images=_halved(x.images)) if isinstance(x, Conditioned) else _halved(x)
+            results.append(discriminator(x, index))
         return results
 
     def released_formats(self) -> Sequence[ReleasedFormat]:
@@ -117,3 +167,7 @@ class MultiscaleDiscriminator(nn.Module):
             released_format("MultiscaleDiscriminator of pix2pixHD", self, nvidia),
         ]
         return formats if self.spectral_norm else formats[::-1]
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spade_core.blocks import SpadeResBlock
+from spade_core.label_layers import convolved_map
 from spade_core.label_spec import LabelSpec
-from spade_core.labels import LabelMap, one_hot_dtype
+from spade_core.labels import LabelMap
 from spade_core.normalization import leaky_relu
 from spade_core.released import ReleasedFormat, released_format
 from spade_core.settings import UPSAMPLING_LAYERS, SpadeSettings, Upsampling
@@ -100,10 +101,11 @@ class SpadeGenerator(nn.Module):
         if self.upsampling_layers > UPSAMPLING_LAYERS["normal"]:
             x = _double(x)
         x = self.G_middle_1(x, label_map)
-        for block in (self.up_0, self.up_1, self.up_2, self.up_3):
-            x = block(_double(x), label_map)
-        if self.up_4 is not None:
-            x = self.up_4(_double(x), label_map)
+        for block in (self.up_0, self.up_1, self.up_2, self.up_3, self.up_4):
+            if isinstance(block, SpadeResBlock):
+                x = block(x, label_map, doubled=True)
+            elif block is not None:
+                x = block(_double(x), label_map)
         return torch.tanh(self.conv_img(leaky_relu(x)))
 
     def released_formats(self) -> Sequence[ReleasedFormat]:
@@ -119,8 +121,8 @@ class SpadeGenerator(nn.Module):
         if self.z_dim is None:
             if z is not None:
                 raise ValueError("this generator starts from the label map and takes no z; build it with source='z'")
-            small: Tensor = self.fc(label_map.one_hot(size, one_hot_dtype(weight)))
-            return small
+            assert isinstance(self.fc, nn.Conv2d)
+            return convolved_map(self.fc, label_map, size)
         if size != self.start_size:
             height, width = (n * 2**self.upsampling_layers for n in self.start_size)
             raise ValueError(

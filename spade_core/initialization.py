@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
 from torch.nn import init
 
 from spade_core.settings import Initialization
@@ -40,9 +43,17 @@ def _initialize_layer(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, scheme:
     weight = layer.weight_orig if isinstance(layer, SpectralNormConvolution) else layer.weight
     if scheme == "pix2pixhd":
         if not isinstance(layer, nn.Linear):
-            init.normal_(weight, 0.0, _GAIN)
+            _draw(weight, lambda values: init.normal_(values, 0.0, _GAIN))
         return
     if scheme == "glorot" or not spectral:
-        init.xavier_normal_(weight, _GAIN)
+        _draw(weight, lambda values: init.xavier_normal_(values, _GAIN))
     if layer.bias is not None:
         init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def _draw(weight: Tensor, fill: Callable[[Tensor], object]) -> None:
+    """Fill in the order of the axes, however the weight lies in memory: a seed means the same weights everywhere."""
+    values = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    fill(values)
+    weight.copy_(values)

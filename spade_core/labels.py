@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spade_core.label_spec import LabelSpec
+from spade_core.label_windows import LabelWindows
+from spade_core.windows import Frame
 
 INTEGER_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _LISTED_VALUES = 10
@@ -66,9 +68,10 @@ def one_hot_dtype(weight: Tensor) -> torch.dtype:
 
 
 class LabelMap:
-    """A batch of label maps, and its one-hot maps at the sizes that were asked for.
+    """A batch of label maps, and what was asked for of it: one-hot maps and distinct windows at several sizes.
 
-    All layers that work at one resolution share one map. Not a tensor: nothing in it needs a gradient.
+    All layers that work at one resolution share them. Not a tensor: nothing in it needs a gradient. Everything is kept
+    as long as the object: a training step that shows one batch to its networks twice should use one object.
     """
 
     def __init__(self, labels: Tensor, instances: Tensor | None, spec: LabelSpec, *, check: bool = True) -> None:
@@ -97,6 +100,8 @@ class LabelMap:
             self.edges = instance_edges(instances)
         self._one_hot: dict[tuple[tuple[int, int], torch.dtype], Tensor] = {}
         self._labels_at: dict[tuple[int, int], Tensor] = {}
+        self._windows_at: dict[tuple[tuple[int, int], Frame], LabelWindows] = {}
+        self._averaged: dict[tuple[int, torch.dtype], Tensor] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -116,6 +121,29 @@ class LabelMap:
         if size not in self._labels_at:
             self._labels_at[size] = self._nearest(self.labels, size).long()
         return self._labels_at[size]
+
+    def windows_at(self, size: tuple[int, int], frame: Frame) -> LabelWindows:
+        """The distinct windows that a convolution at ``size`` (h, w) sees, and the convolution's result."""
+        key = (size, frame)
+        if key not in self._windows_at:
+            edges = None if self.edges is None else self._nearest(self.edges, size).bool()
+            self._windows_at[key] = LabelWindows(self.labels_at(size), edges, self.spec.ids, frame)
+        return self._windows_at[key]
+
+    def averaged(self, halvings: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The full-size one-hot map after so many 3 x 3 averages of stride 2 (at least 1): (N, K, h, w).
+
+        As ``F.avg_pool2d(map, 3, stride=2, padding=1, count_include_pad=False)``. Shared: do not write to it.
+        """
+        key = (halvings, dtype)
+        if key not in self._averaged:
+            if halvings == 1:
+                windows = self.windows_at(self.size, Frame(kernel=3, stride=2, padding=1))
+                self._averaged[key] = windows.average(dtype)
+            else:
+                larger = self.averaged(halvings - 1, dtype)
+                self._averaged[key] = F.avg_pool2d(larger, 3, stride=2, padding=1, count_include_pad=False)
+        return self._averaged[key]
 
     def one_hot(self, size: tuple[int, int], dtype: torch.dtype = torch.float32) -> Tensor:
         """The map (N, K, h, w) of 0 and 1 at ``size`` (h, w): one channel per id, then the edges if there are any.

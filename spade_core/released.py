@@ -113,7 +113,7 @@ def _complete_spectral_norm(module: nn.Module, known: ReleasedFormat, given: Map
 
 def _missing_v(layer: SpectralNormConvolution, orig: Tensor, u: Tensor, weight: Tensor | None) -> Tensor:
     """A v that gives the sigma = u^T W v of a file that holds W, u and perhaps W / sigma."""
-    matrix = orig.double().transpose(0, layer.output_axis).flatten(1)
+    matrix = orig.double().transpose(0, layer.stored_axes[0]).flatten(1)
     v = torch.mv(matrix.t(), u.double())
     length = v.norm()
     if weight is None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 _OVER = (0, 2, 3)
 
 
-def _global_moments(x: Tensor, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
+def global_moments(x: Tensor, group: dist.ProcessGroup | None) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, biased variance (C,) and number of values per channel over all ranks; ``x`` is (N, C, H, W).
 
     Each rank writes its own moments into its row of a table, one sum over the ranks completes the table, and the rows
@@ -92,25 +92,33 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     """Ranks that share statistics; None for all."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not _several_ranks(self.group):
+        if not self.training or not several_ranks(self.group):
             return super().forward(input)
         self._check_input_dim(input)
-        moments = _global_moments(input.detach(), self.group)
-        self._update_running_statistics(*moments)
+        moments = global_moments(input.detach(), self.group)
+        update_running_statistics(self, *moments)
         output = _SyncedNormalization.apply(input, self.weight, self.bias, moments, self.eps, self.group)
         assert isinstance(output, Tensor)
         return output
 
-    @torch.no_grad()
-    def _update_running_statistics(self, mean: Tensor, var: Tensor, total: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        factor = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        unbiased = var * (total / (total - 1).clamp(min=1))
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), factor)
+
+@torch.no_grad()
+def update_running_statistics(norm: nn.BatchNorm2d, mean: Tensor, var: Tensor, total: Tensor) -> None:
+    """Move the running statistics of ``norm`` by a mean and a biased variance (C,) over ``total`` values."""
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    factor = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    unbiased = var * (total / (total - 1).clamp(min=1))
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), factor)
+    norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), factor)
 
 
-def _several_ranks(group: dist.ProcessGroup | None) -> bool:
+def several_ranks(group: dist.ProcessGroup | None) -> bool:
+    """Whether this process shares its work with others."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size(group) > 1
+
+
+def sum_over_ranks(values: Tensor, group: dist.ProcessGroup | None) -> None:
+    """Replace ``values`` by their sum over the ranks of ``group`` (None: all), each of which must call this."""
+    dist.all_reduce(values, group=group)

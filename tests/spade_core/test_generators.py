@@ -17,10 +17,17 @@ SPEC = LabelSpec(classes=5)
 
 
 def shapes_into_blocks(generator: nn.Module, batch: LabelMap) -> list[tuple[int, ...]]:
+    """Channels, height and width of what each block works on, its input doubled where it doubles it."""
     shapes: list[tuple[int, ...]] = []
+
+    def record(_: nn.Module, inputs: tuple[Tensor, LabelMap], options: dict[str, bool]) -> None:
+        factor = 2 if options.get("doubled") else 1
+        channels, height, width = inputs[0].shape[1:]
+        shapes.append((channels, factor * height, factor * width))
+
     for block in generator.modules():
         if isinstance(block, SpadeResBlock):
-            block.register_forward_pre_hook(lambda _, inputs: shapes.append(tuple(inputs[0].shape[1:])))
+            block.register_forward_pre_hook(record, with_kwargs=True)
     generator(batch)
     return shapes
 

@@ -19,6 +19,10 @@ PAIRS = {
         lambda: SpectralNormConv2d(5, 7, 1, bias=False),
         lambda: nn.Conv2d(5, 7, 1, bias=False),
     ),
+    "conv of few pixels": (
+        lambda: SpectralNormConv2d(5, 70, 5, padding=1),
+        lambda: nn.Conv2d(5, 70, 5, padding=1),
+    ),
     "transposed conv": (
         lambda: SpectralNormConvTranspose2d(5, 7, 3, stride=2, padding=1, output_padding=1),
         lambda: nn.ConvTranspose2d(5, 7, 3, stride=2, padding=1, output_padding=1),
@@ -28,14 +32,15 @@ PAIRS = {
 
 @pytest.mark.skipif(released_spectral_norm is None, reason="this torch has no torch.nn.utils.spectral_norm")
 @pytest.mark.parametrize("name", PAIRS)
-def test_equals_torchs_hook_bit_for_bit(name: str) -> None:
+def test_equals_torchs_hook(name: str) -> None:
+    """Up to the order of summation, so in float64: another order of v and u would show at 1e-4."""
     torch.manual_seed(0)
     make_own, make_plain = PAIRS[name]
-    own = make_own()
-    reference = released_spectral_norm(make_plain())
+    own = make_own().double()
+    reference = released_spectral_norm(make_plain().double())
     own.load_state_dict(reference.state_dict(), strict=True)
-    for step in range(3):
-        x = torch.randn(2, 5, 6, 6)
+    for _ in range(3):
+        x = torch.randn(2, 5, 6, 6, dtype=torch.float64)
         results = []
         for module in (own, reference):
             module.zero_grad()
@@ -44,10 +49,11 @@ def test_equals_torchs_hook_bit_for_bit(name: str) -> None:
             output = module(inputs) + 0.5 * module(inputs.flip(0))
             output.square().sum().backward()
             results.append((output.detach(), inputs.grad, module.weight_orig.grad, module.weight_u, module.weight_v))
-        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True)), f"step {step}"
+        ours, theirs = results
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13)
     own.eval()
     reference.eval()
-    assert torch.equal(own(x), reference(x))
+    torch.testing.assert_close(own(x), reference(x), rtol=1e-11, atol=1e-13)
 
 
 def test_training_converges_to_the_largest_singular_value_and_eval_leaves_it() -> None:
