@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor
 
@@ -28,5 +29,9 @@ class Batch:
     """Whether the ids are known to be valid (the loader checks them on the CPU); saves a wait for the GPU."""
 
     def label_map(self) -> LabelMap:
-        """The label map, which keeps its one-hot forms for all layers. Raises ValueError for ids out of range."""
+        """The label map, one object for all layers of all networks. Raises ValueError for ids out of range."""
+        return self._label_map
+
+    @cached_property
+    def _label_map(self) -> LabelMap:
         return LabelMap(self.labels, self.instances, self.spec, check=not self.checked)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from baselines.batch import Batch
-from baselines.steps.step import TrainingStep, conditioned, frozen, mean_losses
+from baselines.steps.step import TrainingStep, frozen, mean_losses
+from spade_core.discriminators import Conditioned
 from spade_core.losses import feature_matching_loss
 
 
@@ -42,10 +43,10 @@ class Pix2pixHDStep(TrainingStep):
         label_map = batch.label_map()
         fake = self.wrapped("generator")(label_map, None)
 
-        of_detached = self.wrapped("discriminator")(conditioned(label_map, fake.detach()))
-        of_real = self.wrapped("discriminator")(conditioned(label_map, batch.images))
+        of_detached = self.wrapped("discriminator")(Conditioned(label_map=label_map, images=fake.detach()))
+        of_real = self.wrapped("discriminator")(Conditioned(label_map=label_map, images=batch.images))
         with frozen(discriminator):
-            of_fake = discriminator(conditioned(label_map, fake))
+            of_fake = discriminator(Conditioned(label_map=label_map, images=fake))
 
         adversarial = self.generator_loss([scale[-1] for scale in of_fake], reduction="sum")
         losses = {"generator/adversarial": adversarial}

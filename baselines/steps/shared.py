@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from baselines.batch import Batch
-from baselines.steps.step import TrainingStep, conditioned, frozen, mean_losses
+from baselines.steps.step import TrainingStep, frozen, mean_losses, without_power_iteration
+from spade_core.discriminators import Conditioned
 from spade_core.losses import feature_matching_loss, kl_divergence
 
 
 class SharedStep(TrainingStep):
     """One generator step, then one discriminator step, as in the released SPADE code.
 
-    Real and fake pass the discriminator concatenated in one batch. The fake of the discriminator's step is generated
+    Real and fake pass the discriminator with the same weights, as one batch; in the generator's step, which takes no
+    gradient through the real images, one after the other, which is the same because all statistics are those of an
+    image. The fake of the discriminator's step is generated
     again by the updated generator, without gradients and still in train mode: batch statistics and power iterations
     advance a second time. Without a discriminator only the first half remains.
     """
@@ -54,8 +57,9 @@ class SharedStep(TrainingStep):
         discriminator = self.networks.discriminator
         if discriminator is not None:
             with frozen(discriminator):
-                both = discriminator(torch.cat([conditioned(label_map, fake), conditioned(label_map, batch.images)]))
-            fake_features, real_features = _halves(both)
+                fake_features = discriminator(Conditioned(label_map=label_map, images=fake))
+            with torch.no_grad(), without_power_iteration(discriminator):
+                real_features = discriminator(Conditioned(label_map=label_map, images=batch.images))
             losses["generator/adversarial"] = self.generator_loss([scale[-1] for scale in fake_features])
             if self.recipe.feature_matching_weight:
                 matching = feature_matching_loss(fake_features, real_features)
@@ -73,9 +77,8 @@ class SharedStep(TrainingStep):
         with torch.no_grad():
             z, _, _ = self.encode(batch, noise, wrapped=False)
             fake = self.networks.generator(label_map, z)
-        both = self.wrapped("discriminator")(
-            torch.cat([conditioned(label_map, fake), conditioned(label_map, batch.images)])
-        )
+        images = torch.cat([fake, batch.images.to(fake.dtype)])
+        both = self.wrapped("discriminator")(Conditioned(label_map=label_map, images=images))
         fake_features, real_features = _halves(both)
         fake_loss, real_loss = self.discriminator_loss(
             [scale[-1] for scale in fake_features], [scale[-1] for scale in real_features]

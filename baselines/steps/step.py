@@ -15,7 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from baselines.batch import Batch
 from baselines.recipe import Recipe
 from spade_core.encoder import reparameterize
-from spade_core.labels import LabelMap
 from spade_core.losses import (
     hinge_discriminator_loss,
     hinge_generator_loss,
@@ -55,11 +54,12 @@ class TrainingStep(ABC):
                 [parameter for network in drawn for parameter in network.parameters()],
                 lr=recipe.learning_rate_generator,
                 betas=betas,
+                fused=True,
             )
         }
         if networks.discriminator is not None:
             self.optimizers["discriminator"] = torch.optim.Adam(
-                networks.discriminator.parameters(), lr=recipe.learning_rate_discriminator, betas=betas
+                networks.discriminator.parameters(), lr=recipe.learning_rate_discriminator, betas=betas, fused=True
             )
         if recipe.adversarial == "hinge":
             self.discriminator_loss, self.generator_loss = hinge_discriminator_loss, hinge_generator_loss
@@ -106,12 +106,6 @@ class TrainingStep(ABC):
         return reparameterize(mu, logvar, noise), mu, logvar
 
 
-def conditioned(label_map: LabelMap, images: Tensor) -> Tensor:
-    """The discriminator's input: one-hot map and image, (N, spec.channels + 3, H, W)."""
-    height, width = images.shape[-2:]
-    return torch.cat([label_map.one_hot((height, width), images.dtype), images], dim=1)
-
-
 def mean_losses(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Each loss averaged over the accumulation parts, detached."""
     return {name: torch.stack([part[name].detach() for part in parts]).mean() for name in parts[0]}
@@ -128,3 +122,13 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+@contextlib.contextmanager
+def without_power_iteration(network: nn.Module) -> Iterator[nn.Module]:
+    """``network`` (in training mode, without batch norms) with the weights of its last forward: no power iteration."""
+    network.eval()
+    try:
+        yield network
+    finally:
+        network.train()
