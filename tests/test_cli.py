@@ -19,6 +19,7 @@ from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
+    "cancel",
     "cluster",
     "doctor",
     "evaluate",
@@ -29,10 +30,11 @@ VERBS = [
     "plan",
     "prepare",
     "report",
+    "retry",
     "run",
     "show",
 ]
-VERBS += ["status", "train", "why"]
+VERBS += ["cancel", "retry", "status", "train", "why"]
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}

@@ -65,6 +65,10 @@ JobsPerGpuOption = Annotated[
     int | None, typer.Option("--jobs-per-gpu", help="--backend local: jobs that share a GPU.", show_default="1")
 ]
 
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report.", show_default="results/STUDY")
+]
+
 DEFAULT_STORE = Path("results/store")
 
 

@@ -7,10 +7,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+
+from bench.cli.here import Choice, everything
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,8 +84,12 @@ def run_on_slurm(
     retry: bool,
     dry_run: bool,
     max_running: int | None,
+    only: Choice = everything,
 ) -> None:
-    """Plan, show, estimate, check, and (without ``dry_run``) submit; returns while the jobs are still waiting."""
+    """Plan, show, estimate, check, and (without ``dry_run``) submit; returns while the jobs are still waiting.
+
+    Of the plan, ``only`` chooses what is wanted now.
+    """
     from bench.launching.progress import ProgressLine
     from bench.launching.slurm.backend import asked_plan, check_place, checked_needs, submit_plan
     from bench.launching.submitting import submitting
@@ -90,6 +97,7 @@ def run_on_slurm(
     check_place(store, profile)
     with contextlib.nullcontext() if dry_run else submitting(store):
         asked = asked_plan(study, store, profile, retry_failed=retry, settle=not dry_run)
+        asked = replace(asked, actions=only(asked.actions, asked.states))
         _print_actions(asked.actions, f"{study.title} (store {store.root}, cluster {asked.facts.name})", console)
         if not any(action.runs for action in asked.actions):
             console.print("nothing to submit", highlight=False)

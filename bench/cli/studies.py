@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from bench.cli.options import (
     GpusOption,
     JobsPerGpuOption,
     NodesOption,
+    OutOption,
     ProcessesOption,
     ProfileOption,
     RanksOption,
@@ -25,9 +25,6 @@ from bench.cli.options import (
 )
 
 RetryOption = Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the report.", show_default="results/STUDY")
-]
 
 
 def register(app: typer.Typer) -> None:
