@@ -165,6 +165,20 @@ def test_listing_is_quick() -> None:
         assert os.times().children_user - before < 1.0, arguments
 
 
+def test_a_folder_to_carry_away_holds_what_was_elsewhere_too(folder: Path, server: Server, tmp_path: Path) -> None:
+    assert call("vgg19")[0] == 0
+    asked, carried = len(server.asked), tmp_path / "carried"
+    status, text = call("vgg19", "--to", str(carried), "--dry-run")
+    assert (status, carried.exists()) == (0, False)
+    assert "(dry run: not copied)" in text
+    status, text = call("vgg19", "efficientnet-lite0", "--to", str(carried))
+    assert (status, len(server.asked)) == (0, asked)
+    assert [path.name for path in carried.iterdir()] == ["vgg19-dcbb9e9d.pth"]
+    assert (carried / "vgg19-dcbb9e9d.pth").read_bytes() == CONTENT
+    assert f"vgg19: copied from {folder / 'vgg19-dcbb9e9d.pth'}" in text
+    assert "vgg19: there already" in call("vgg19", "--to", str(carried))[1]
+
+
 def test_evaluate_makes_no_image_where_no_score_can_be_had(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

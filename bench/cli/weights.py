@@ -61,7 +61,9 @@ def fetch_weights(
     folder = (to or search_folders()[0]).expanduser().resolve()
     if not dry_run:
         refuse_inside_a_job()
-    undone = [item.name for item in wanted if not _fetch_one(item, folder, mirror, patience, dry_run)]
+    undone = [
+        item.name for item in wanted if not _fetch_one(item, folder, mirror, patience, dry_run, gather=to is not None)
+    ]
     if to is not None and folder not in [place.resolve() for place in search_folders()]:
         print(f"\nfiles are not looked for in {folder} yet: export SPADE_BENCH_WEIGHTS={folder}")
     if undone:
@@ -90,8 +92,10 @@ def _wanted(names: list[str], protocols: list[str], mirror: str | None) -> list[
     return wanted
 
 
-def _fetch_one(item: WeightsFile, folder: Path, mirror: str | None, patience: Patience, dry_run: bool) -> bool:
-    """Whether the file is there at the end (or would be)."""
+def _fetch_one(
+    item: WeightsFile, folder: Path, mirror: str | None, patience: Patience, dry_run: bool, *, gather: bool
+) -> bool:
+    """Whether the file is there at the end (or would be). ``gather``: in ``folder``, even where it is elsewhere."""
     from rich.console import Console
 
     from bench.evaluation.fetch import addresses_of, fetch
@@ -102,6 +106,13 @@ def _fetch_one(item: WeightsFile, folder: Path, mirror: str | None, patience: Pa
     target = folder / item.filename
     found = find_weights(item.name)
     try:
+        if found is not None and found.name in (other.filename for other in item.other_files):
+            target = folder / found.name  # the sha256 goes with the name
+        if found is not None and gather and not target.is_file() and not item.package and not item.shipped:
+            say(f"{item.name}: copied from {found} to {target}" + (" (dry run: not copied)" if dry_run else ""))
+            if not dry_run:
+                _copy(require_weights(item.name), target)
+            return True
         if found is not None or target.is_file():
             say(f"{item.name}: there already: {require_weights(item.name) if found is not None else target}")
             return True
@@ -123,6 +134,15 @@ def _fetch_one(item: WeightsFile, folder: Path, mirror: str | None, patience: Pa
         return False
     say(f"  there now: {path} ({path.stat().st_size / 2**20:.1f} MiB in {seconds:.0f} s)\n  {_kept_digest(item)}")
     return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    import shutil
+
+    from bench.atomic import written_beside
+
+    with written_beside(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def weights_rows() -> list[dict[str, Any]]:
