@@ -5,8 +5,10 @@ Nothing here downloads: a compute node has no internet, and a silent download is
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import metadata
@@ -18,6 +20,7 @@ from bench.evaluation.weights_table import WEIGHTS, WeightsFile
 
 _LARGE_BYTES = 16 * 2**20
 _ROOT = Path(__file__).resolve().parents[2]
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class MissingWeightsError(ValueError):
@@ -159,10 +162,11 @@ def file_sha256(path: Path) -> str:
         return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
     identity = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
     kept = cache_folder() / "digests" / identity
-    if kept.is_file():
-        return kept.read_text(encoding="utf-8").strip()
+    known = kept.read_text(encoding="utf-8").strip() if kept.is_file() else ""
+    if _DIGEST.fullmatch(known):
+        return known
     digest = _sha256(str(path), stat.st_size, stat.st_mtime_ns)
-    with written_beside(kept) as temporary:
+    with contextlib.suppress(OSError), written_beside(kept) as temporary:  # a cache: without it this takes longer
         temporary.write_text(digest + "\n", encoding="utf-8")
     return digest
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ from PIL import Image
 from bench.data.dataset import Dataset
 from bench.data.registry import dataset_spec
 from bench.data.synthetic import SyntheticScenes
-from bench.evaluation import evaluator, feature_scores
+from bench.evaluation import evaluator, feature_scores, real_features
 from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, real_images
 from bench.evaluation.feature_scores import FeatureScores
 from bench.evaluation.frechet import frechet_distance
@@ -216,6 +219,31 @@ def test_real_images_are_looked_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
     other = SyntheticScenes(split="val", size=(32, 32), images=21, seed=1)
     judge_on(1, dataset=other)
     assert sum(seen) == 42, "another data set has its own"
+
+
+def test_features_are_kept_by_all_that_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def place(extractor: str = "synthetic-judge", count: int = 21, device: str = "cpu", **changes: object) -> Path:
+        split = {"name": "streets", "split": "val", "manifest_hash": "1", "size": (32, 32)}
+        images = cast(Dataset, SimpleNamespace(**{**split, **changes}))
+        return real_features.features_file(images, count, extractor, torch.device(device))
+
+    first = place()
+    assert place() == first
+    others = [place(name="fields"), place(split="train"), place(manifest_hash="2"), place(size=(32, 64))]
+    others += [place(count=20), place(device="cuda"), place("efficientnet-lite0")]
+    for module, name in ((torch, "__version__"), (PIL, "__version__"), (real_features, "FEATURES_VERSION")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, "another")
+            others.append(place())
+    monkeypatch.setattr(real_features, "weights_sha256", lambda name: "another file")
+    others.append(place())
+    assert len({first, *others}) == 1 + len(others)
+
+
+def test_features_that_cannot_be_kept_cost_no_score(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "file"))
+    assert judge_on(1).scores["FD@synthetic-judge"].value is not None
 
 
 def test_real_images_are_at_distance_0() -> None:

@@ -176,6 +176,26 @@ def test_a_read_only_folder_is_recorded_in_the_cache(
     assert len(list((tmp_path / "cache" / "recorded").rglob("*.json"))) == 1
 
 
+def test_the_digest_of_a_large_file_is_kept_and_a_torn_or_impossible_record_of_it_does_no_harm(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_LARGE_BYTES", 4)
+    path = put(folder, DEEPLAB)
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert weights.file_sha256(path) == digest
+    (kept,) = (tmp_path / "cache" / "digests").iterdir()
+    kept.write_text("a" * 64 + "\n")
+    assert weights.file_sha256(path) == "a" * 64, "it is read from there"
+    for torn in ("", digest[:20], "\0" * 64):
+        kept.write_text(torn)
+        assert weights.file_sha256(path) == digest
+    path.write_bytes(b"other weights")
+    assert weights.file_sha256(path) == hashlib.sha256(b"other weights").hexdigest()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "file"))
+    assert weights.file_sha256(path) == hashlib.sha256(b"other weights").hexdigest()
+
+
 def test_the_shipped_judge_is_not_recorded(folder: Path) -> None:
     require_weights("synthetic-judge")
     assert list(folder.iterdir()) == []
