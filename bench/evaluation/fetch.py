@@ -6,6 +6,7 @@ Part of no job: evaluation and training look at files that are there (``weights`
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import http.client
 import os
@@ -120,7 +121,6 @@ def fetch(
     """
     target = folder / entry.filename
     part = target.with_name(target.name + ".part")
-    part.parent.mkdir(parents=True, exist_ok=True)
     refused = []
     with _alone(part):
         for address in addresses:
@@ -144,11 +144,17 @@ def fetch(
 def _alone(part: Path) -> Iterator[None]:
     """Only one process fetches a file."""
     lock = part.with_name(part.name + ".lock")
-    with lock.open("w") as held:
+    with _writing(part.parent, "; name a folder that you may write into with --to"):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        opened = lock.open("w")
+    with opened as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise FetchError(f"{part}: another process is fetching this file; wait for it") from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):  # file systems without locks
+                raise
         try:
             yield
         finally:
@@ -308,12 +314,12 @@ def _resumable(source: _Source, part: Path) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path, advice: str = "; what is there is kept") -> Iterator[None]:
     """What goes wrong on our side is no reason to ask the server again."""
     try:
         yield
     except OSError as error:
-        raise FetchError(f"{path}: cannot be written ({error.strerror or error}); what is there is kept") from None
+        raise FetchError(f"{path}: cannot be written ({error.strerror or error}){advice}") from None
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -232,6 +233,24 @@ def test_two_processes_do_not_fetch_one_file(server: Server, tmp_path: Path) -> 
         with pytest.raises(FetchError, match="another process is fetching this file"):
             get(server, tmp_path)
     assert server.asked == []
+
+
+def test_a_file_system_without_locks_is_used_without(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert get(server, tmp_path).path.read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_made_is_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "trunk").touch()
+    with pytest.raises(
+        FetchError, match="trunk: cannot be written .*; name a folder that you may write into with --to"
+    ):
+        get(server, tmp_path)
 
 
 def test_a_full_disk_is_told_before_the_download(
