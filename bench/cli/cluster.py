@@ -1,4 +1,4 @@
-"""Verbs of a cluster: cluster check, cluster keys."""
+"""Verbs of a cluster: cluster check, cluster keys, cluster cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.common import DataOption, SeedsOption, StudyArgument, store_in, study_of
 from bench.cli.options import DEFAULT_STORE, GpusOption, NodesOption, ProfileOption, StoreOption
 
 _STYLES = {"ok": "green", "note": "yellow", "FAIL": "red"}
@@ -14,10 +15,13 @@ _STYLES = {"ok": "green", "note": "yellow", "FAIL": "red"}
 def register(app: typer.Typer) -> None:
     """Add this module's verbs to the command line."""
     cluster = typer.Typer(
-        name="cluster", help="Try a cluster profile on its cluster; list what a profile may say.", no_args_is_help=True
+        name="cluster",
+        help="Try a cluster profile on its cluster; list what a profile may say; tell what a study costs.",
+        no_args_is_help=True,
     )
     cluster.command("check")(check)
     cluster.command("keys")(keys)
+    cluster.command("cost")(cost)
     app.add_typer(cluster)
 
 
@@ -68,3 +72,38 @@ def keys() -> None:
 
     print_table([{"key": key, "default": default, "meaning": meaning} for key, default, meaning in explained()])
     print("\nexamples: profiles/*.toml; docs/cluster.md tells how to begin")
+
+
+def cost(
+    name: StudyArgument, store: StoreOption = DEFAULT_STORE, data: DataOption = None, seeds: SeedsOption = None
+) -> None:
+    """Tell what each row of a study costs in GPU-hours, from the speed at which its runs were measured.
+
+    Start the study (a few hundred steps are enough), then ask. Rows that have not run yet are said to be unknown.
+    """
+    from bench.cli.catalogue import print_table
+    from bench.launching.cost import study_costs
+
+    opened = store_in(store)
+    costs = study_costs(study_of(name, data, seeds, opened), opened)
+    print_table(
+        [
+            {
+                "row": item.label,
+                "data set": item.dataset,
+                "runs": item.runs,
+                "images a run": f"{item.images:,}",
+                "images/s": f"{item.images_per_s:.1f}" if item.images_per_s else "not measured",
+                "ranks": f"{item.ranks} {'GPUs' if item.on_gpus else 'CPU'}" if item.images_per_s else "",
+                "GiB": f"{item.memory_gib:.1f}" if item.memory_gib is not None else "",
+                "hours a run": f"{item.hours:.1f}" if item.hours is not None else "",
+                "GPU-hours in all": f"{item.runs * item.rank_hours:.0f}" if item.rank_hours and item.on_gpus else "",
+            }
+            for item in costs
+        ]
+    )
+    known = [item for item in costs if item.rank_hours is not None and item.on_gpus]
+    total = sum(item.runs * (item.rank_hours or 0.0) for item in known)
+    print(f"\n{total:.0f} GPU-hours of training for {len(known)} of {len(costs)} rows; judging is not in it")
+    if len(known) < len(costs):
+        print("the others have not run on GPUs yet: a few hundred steps of each are enough to know")

@@ -104,7 +104,11 @@ def run_on_slurm(
             return
         with ProgressLine(console, "estimate memory") as line:
             needs = checked_needs(
-                asked, store, profile, shape, lambda done, of: line.update(done, of, "architectures are kept")
+                asked,
+                store,
+                profile,
+                shape,
+                lambda done, of: line.update(done, of, "networks; each is worked out once"),
             )
         _print_needs(asked.actions, needs, profile, shape, store, console)
         if dry_run:
@@ -188,7 +192,8 @@ def _print_needs(
 def _print_handed(handed: Handed, study: Study, console: Console) -> None:
     """What was submitted, what was not and why, and what to do next."""
     jobs = "job" if len(handed.submitted) == 1 else "jobs"
-    console.print(f"submitted {len(handed.submitted)} {jobs} with {handed.calls} calls of sbatch", highlight=False)
+    calls = "call" if handed.calls == 1 else "calls"
+    console.print(f"submitted {len(handed.submitted)} {jobs} with {handed.calls} {calls} of sbatch", highlight=False)
     reasons = Counter(why for _, why in handed.left)
     for why, count in reasons.most_common(10):
         console.print(f"not submitted ({count}): {why}", style="red", highlight=False, markup=False)

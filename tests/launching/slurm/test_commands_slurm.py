@@ -135,7 +135,7 @@ def test_what_slurm_refuses_is_told_with_the_exit_status(slurm: FakeSlurm, typed
     slurm.set(refuse=["Batch job submission failed: Invalid account or account/partition combination specified"])
     status, text = typed(f"run quickstart {ON_SLURM}")
     assert status == 1
-    assert "submitted 1 job with 1 calls of sbatch" in text
+    assert "submitted 1 job with 1 call of sbatch" in text
     assert "not submitted (6): sbatch refused spade-quickstart-train-" in text
     assert "not submitted (6): its training was not submitted" in text
     status, text = typed(f"run quickstart {ON_SLURM}")
@@ -174,3 +174,12 @@ def test_a_probe_that_waits_too_long_is_cancelled(slurm: FakeSlurm, typed: Typed
     assert status == 1
     assert "FAIL  start: still pending (Priority) after 1 s" in text
     assert slurm.jobs["100"]["state"] == "CANCELLED"
+
+
+def test_what_is_not_measured_costs_nothing_yet(typed: Typed) -> None:
+    status, text = typed("cluster cost quickstart --store store")
+    assert status == 0
+    assert text.count("not measured") == 6
+    assert "2,000" in text  # 250 steps of 8 images
+    assert "0 GPU-hours of training for 0 of 6 rows; judging is not in it" in text
+    assert "a few hundred steps of each are enough to know" in text

@@ -1,0 +1,93 @@
+"""What a study costs in GPU-hours, from the speed that its runs were measured at. Free of torch.
+
+A run's cost is its images (steps times batch) over its images per second, times its GPUs. Nothing is guessed: a row
+that has not run has no cost yet, and a few hundred steps of it are enough to know it (the first steps are slower).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.job_records import JobRecords
+from bench.lives import lives
+from bench.plan import Job, study_jobs
+from bench.store import RunFolder, Store
+from bench.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCost:
+    """One row on one data set."""
+
+    label: str
+    dataset: str
+    runs: int
+    """One for each seed."""
+    images: int
+    """That one run draws: steps times batch."""
+    images_per_s: float | None = None
+    """Over all ranks, as last measured; None: none of the runs has begun."""
+    ranks: int = 1
+    """Ranks of that measurement."""
+    on_gpus: bool = False
+    """Whether it was made on GPUs."""
+    memory_gib: float | None = None
+    """The most that the first rank's GPU (or process) held."""
+
+    @property
+    def hours(self) -> float | None:
+        """Of one run, from its first step to its last."""
+        return self.images / self.images_per_s / 3600 if self.images_per_s else None
+
+    @property
+    def rank_hours(self) -> float | None:
+        """Of one run, all ranks together: GPU-hours where it ran on GPUs."""
+        return self.hours * self.ranks if self.hours is not None else None
+
+
+def study_costs(study: Study, store: Store) -> list[RunCost]:
+    """The cost of every row on every data set, in the order of the study."""
+    rows: dict[tuple[str, str], list[Job]] = {}
+    for job in study_jobs(study):
+        if job.kind == "train":
+            rows.setdefault((job.label, job.dataset), []).append(job)
+    return [_cost(jobs, store) for jobs in rows.values()]
+
+
+def _cost(jobs: list[Job], store: Store) -> RunCost:
+    first = jobs[0]
+    assert first.run is not None
+    training = first.run.training
+    cost = RunCost(
+        label=first.label, dataset=first.dataset, runs=len(jobs), images=training.steps * training.batch_images
+    )
+    for job in jobs:
+        assert job.run is not None
+        folder = store.run(job.run)
+        speed = folder.status().images_per_s
+        if speed:
+            return RunCost(
+                label=cost.label,
+                dataset=cost.dataset,
+                runs=cost.runs,
+                images=cost.images,
+                images_per_s=speed,
+                ranks=_ranks(job, store),
+                on_gpus=bool(folder.provenance().get("hardware", {}).get("gpus")),
+                memory_gib=_memory_gib(folder),
+            )
+    return cost
+
+
+def _ranks(job: Job, store: Store) -> int:
+    """Of the newest life of a job that a backend started; one where it ran in a process by itself."""
+    started = lives(store.job_folder(job.key))
+    if started:
+        return started[-1].ranks
+    record = JobRecords(store).latest(job.key)
+    return record.nodes * record.ranks_per_node if record is not None else 1
+
+
+def _memory_gib(folder: RunFolder) -> float | None:
+    held = [row["memory_mib"] for row in folder.metrics() if "memory_mib" in row]
+    return max(held) / 1024 if held else None
