@@ -121,6 +121,18 @@ def test_a_list_that_cannot_be_read_is_named(root: Path, monkeypatch: pytest.Mon
         opened(root)
 
 
+def test_texts_from_windows_are_read(root: Path) -> None:
+    (root / "outdoor.txt").write_bytes(b"\xef\xbb\xbfADE_train_00000002.jpg\r\n\r\nADE_train_00000004\r\n")
+    assert ids_of(opened(root)) == ["ADE_train_00000002", "ADE_train_00000004"]
+    (root / "outdoor.txt").unlink()
+    scenes = root / "sceneCategories.txt"
+    scenes.write_bytes(b"\xef\xbb\xbf" + scenes.read_bytes().replace(b"\n", b"\r\n"))
+    assert ids_of(opened(root)) == [f"ADE_train_{n:08d}" for n in (1, 3, 5, 7)]
+    scenes.write_bytes(scenes.read_bytes() + b"ADE_train_00000009 caf\xe9\n")
+    with pytest.raises(DatasetError, match=r"sceneCategories.txt: not readable \(.*can't decode byte 0xe9"):
+        opened(root)
+
+
 def test_without_scene_categories_the_message_says_where_they_come_from(root: Path) -> None:
     scenes = root / "sceneCategories.txt"
     text = scenes.read_text()

@@ -85,7 +85,7 @@ def _list_file(root: Path, split: str) -> Path | None:
 def _listed(path: Path, pairs: dict[str, PairFiles], split: str) -> tuple[set[str], list[str]]:
     """The names in the list that are of this split, and problems: names that no image has, an empty list."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # editors on Windows begin texts with a mark
     except (OSError, UnicodeDecodeError) as error:
         return set(), [f"{path}: not readable as a list of image names ({error}); give one name a line"]
     names = {Path(line.strip()).name for line in lines if line.strip() and not line.lstrip().startswith("#")}
@@ -111,7 +111,11 @@ def _by_scene(root: Path, pairs: dict[str, PairFiles]) -> tuple[set[str], list[s
             f"outdoor_validation.txt in {root}, or ${LIST_VARIABLE})"
         ]
     scenes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        return set(), [f"{path}: not readable ({error}); take the file that comes with ADEChallengeData2016.zip"]
+    for line in lines:
         name, _, scene = line.strip().partition(" ")
         scenes[name] = scene.strip().replace("/", "_")
     missing = sorted(pairs.keys() - scenes)
