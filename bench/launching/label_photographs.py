@@ -16,6 +16,7 @@ from bench.data.transforms import rows_first
 from bench.evaluation.generate import exact_float32
 from bench.evaluation.judges.registry import build_judge
 from bench.evaluation.protocols import PAPER_COCO
+from bench.evaluation.weights import require_weights
 from bench.launching.claims import claimed_by_first
 from bench.launching.progress import Progress, no_progress
 from bench.training.distributed import Ranks, joined_ranks
@@ -31,8 +32,8 @@ def label_photographs(
     """Write the missing label maps (uint8 PNG, ids 0 to 181, the photograph's size); returns how many there were.
 
     Run it again to continue: a map appears whole or not at all. Under torchrun the ranks share the photographs.
-    Raises DatasetError for unreadable photographs and for maps that another judge began, UnavailableError where the
-    judge's weights are missing; ClaimedError while another process is at work here.
+    Raises DatasetError for unreadable photographs and for maps that another judge began, MissingWeightsError (what to
+    do) where the judge's file is not there; ClaimedError while another process is at work here.
     """
     images: dict[str, Path] = {}
     for split in splits:
@@ -44,6 +45,8 @@ def label_photographs(
     missing = [name for name in sorted(images) if not (folder / f"{name}.png").is_file()]
     if not missing:
         return 0
+    for weights in PAPER_COCO.judge_weights:
+        require_weights(weights)
     with joined_ranks(device) as ranks, claimed_by_first(folder, ranks):
         _label(root, folder, {name: images[name] for name in missing}, len(images), ranks, progress)
         ranks.barrier()

@@ -12,7 +12,8 @@ from PIL import Image
 
 from bench.data.dataset import DatasetError
 from bench.data.registry import dataset_spec
-from bench.evaluation.judges.registry import Judge, UnavailableError
+from bench.evaluation.judges.registry import Judge
+from bench.evaluation.weights import MissingWeightsError
 from bench.launching import label_photographs as job
 from bench.launching.label_photographs import LONG_SIDE_PX, label_photographs
 from tests.data.trees import photograph, save
@@ -42,6 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     judge = Judge(name="bright", sha256="a" * 64, classes=182, label=label)
     monkeypatch.setattr(job, "build_judge", lambda *_: judge)
+    monkeypatch.setattr(job, "require_weights", lambda name: Path(name))
     return shown
 
 
@@ -129,6 +131,7 @@ def test_large_photographs_are_labelled_smaller_and_keep_their_size(root: Path, 
 def test_without_the_judges_file_the_file_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPADE_BENCH_WEIGHTS", str(root))
     monkeypatch.setenv("TORCH_HOME", str(root))
-    with pytest.raises(UnavailableError, match="deeplabv2_resnet101_msc-cocostuff164k-100000.pth is missing"):
+    missing = r"(?s)164k-100000.pth is missing .*run ./run_study.py fetch-weights deeplabv2-cocostuff164k"
+    with pytest.raises(MissingWeightsError, match=missing):
         label_photographs(root, device="cpu")
     assert not (root / "label_maps" / "labels.json").exists()
