@@ -83,7 +83,7 @@ def read_dataset_files() -> tuple[tuple[DatasetEntry, ...], tuple[str, ...]]:
 
 
 def read_dataset_file(path: Path) -> DatasetEntry:
-    """The data set that ``path`` describes (keys: README, "Real data and weights").
+    """The data set that ``path`` describes (keys: docs/datasets/own_pairs.md).
 
     Label ids are the positions in ``classes``; with ``dont_care_value`` there is one id more, ``classes``, which no
     score counts. Raises DatasetError naming the file and everything that is wrong with it.

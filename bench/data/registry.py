@@ -198,5 +198,5 @@ def dataset_spec(name: str) -> DatasetEntry:
             return entry
     raise DatasetError(
         f"unknown dataset {name!r}; choose one of {', '.join(dataset_names())}, or describe your own folder of pairs "
-        f"in {datasets_folder() / 'NAME.toml'} (README, 'Real data and weights')"
+        f"in {datasets_folder() / 'NAME.toml'} (docs/datasets/own_pairs.md)"
     )

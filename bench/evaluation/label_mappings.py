@@ -108,8 +108,8 @@ class LabelMapping:
 
 
 _REMEDY = (
-    "name a protocol whose mapping fits, or give your own in a protocol file (judge_classes and class_of; README, "
-    "'Real data and weights')"
+    "name a protocol whose mapping fits, or give your own in a protocol file (judge_classes and class_of; "
+    "docs/evaluation.md)"
 )
 UNUSED_COCO_IDS = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
 """Label ids of COCO-Stuff that name a class but occur in no image."""

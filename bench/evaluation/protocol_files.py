@@ -92,7 +92,7 @@ def read_protocol_files() -> tuple[tuple[Protocol, ...], tuple[str, ...]]:
 
 
 def read_protocol_file(path: Path) -> Protocol:
-    """The protocol ``NAME@1`` that the file ``NAME.toml`` describes (keys: README, "Real data and weights").
+    """The protocol ``NAME@1`` that the file ``NAME.toml`` describes (keys: docs/evaluation.md).
 
     Its identity covers the config with all that it builds on and the checkpoint, by their sha256. A checkpoint that is
     not there is no error: scores then have a reason instead of a value. Raises ProtocolFileError naming the file and

@@ -77,6 +77,6 @@ def get_protocol(name: str) -> Protocol:
     if protocol is None or (version and version != str(protocol.version)):
         raise ValueError(
             f"no protocol is called {name!r}; known are: {', '.join(protocol_names())}; describe one of your own in "
-            f"{protocols_folder() / 'NAME.toml'} (README, 'Real data and weights')"
+            f"{protocols_folder() / 'NAME.toml'} (docs/evaluation.md)"
         )
     return protocol
