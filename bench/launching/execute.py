@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Literal
 
 from bench.claim import HEARTBEAT_LOST_S, Claimant, FencedError, claiming_as
 from bench.launching.job_file import JobFile
-from bench.launching.stopping import StopRequested, stop_requests
+from bench.launching.stopping import SIGNALS, StopRequested, stop_requests
 from bench.lives import BY_HAND, End, Life, Start, begin_life, end_life
 from bench.plan import job_state
 from bench.signs import LifeSign, sign_of_life
@@ -161,4 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stop_requests().__enter__()  # for the rest of the process
+    ended = main()
+    for number in SIGNALS:  # one that comes while the interpreter winds up would kill it: the job would have failed
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(ended)

@@ -90,6 +90,7 @@ class JobProcesses:
         self.began = time.time()
         self._ends: list[RankEnd] = []
         self._failed_at: float | None = None
+        self._asked = False
         self._kills_before = kernel_kills()
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
@@ -134,8 +135,10 @@ class JobProcesses:
 
     def stop(self) -> None:
         """Ask every rank to stop at its next safe place, with its state saved."""
-        for process in self._running.values():
-            process.terminate()
+        if not self._asked:
+            self._asked = True
+            for process in self._running.values():
+                process.terminate()
 
     def kill(self) -> None:
         """End every rank, and what it has started, at once."""
@@ -150,6 +153,8 @@ class JobProcesses:
         if first is not None:
             if first.rank == 0 and self._was_taken():
                 return Verdict(how="taken", first=first)
+            if first.signal == signal.SIGTERM:  # asked before it could listen
+                return Verdict(how="stopped", first=first)
             starved = first.signal == signal.SIGKILL and kernel_kills() > self._kills_before
             return Verdict(how="failed", first=first, out_of_memory=starved)
         stopped = any(end.status == EXIT_STOPPED for end in self._ends)
