@@ -221,6 +221,11 @@ Image.open = slow
 """
 
 
+def _interruptible() -> None:
+    """Whatever started the tests (a shell's background jobs ignore SIGINT, and so would all that they start)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_what_was_done_and_says_so(tmp_path: Path) -> None:
     root = trees.write_released(tmp_path / "data", pairs={"train": 300, "val": 2}, size=(120, 160))
     command = [sys.executable, "run_study.py", "prepare", "coco_stuff", "--root", str(root), "--workers", "2"]
@@ -236,6 +241,7 @@ def test_ctrl_c_leaves_what_was_done_and_says_so(tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_interruptible,
     )
     journals = lambda: list((tmp_path / "cache" / "manifests").glob("*-train-*.looks"))  # noqa: E731
     while process.poll() is None and not (journals() and journals()[0].stat().st_size > 1000):
