@@ -17,7 +17,9 @@ from bench.cli import app
 from bench.evaluation import weights
 from bench.evaluation.weights import get_weights
 from bench.evaluation.weights_table import WeightsFile
+from tests.data.trees import write_released
 from tests.evaluation.weights_server import Server, serving
+from tests.reporting.test_judged import evaluation
 
 ROOT = Path(__file__).resolve().parents[1]
 CONTENT = b"PK\x03\x04" + b"weights" * 30_000
@@ -193,3 +195,17 @@ def test_evaluate_makes_no_image_where_no_score_can_be_had(
     with pytest.raises(ValueError, match="no folder|holds none of its layouts"):
         call("--real", *given, verb="evaluate")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_generator_of_another_width_has_no_row_in_the_paper(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("deeplabv2-cocostuff164k")
+    found = evaluation("coco_stuff", "paper2019-coco@1", {"mIoU": 30.0})
+    monkeypatch.setattr("bench.launching.judging.judge_checkpoint", lambda *_, **__: found)
+    given = ("--checkpoint", "G.pth", "--variant", "spade", "--no-upper-bound", "--store", str(tmp_path / "store"))
+    given += ("--dataset", "coco_stuff", "--root", str(write_released(tmp_path / "pairs")))
+    assert "37.4 (Table 1, SPADE (Ours))" in call(*given, verb="evaluate")[1]
+    narrow = call(*given, "--width", "32", verb="evaluate")[1]
+    assert "30.0 %" in narrow
+    assert "Table 1" not in narrow

@@ -142,7 +142,7 @@ def evaluate(
                 work = judging.Judging(store=opened, device=device, batch_images=batch, progress=line.update)
                 bound = judging.judge_real(work, found.spec.dataset, protocol=found.spec.protocol)
     if ranks.first:
-        _print(found, bound, variant, store)
+        _print(found, bound, variant if width is None else None, store)
 
 
 _MEANINGLESS = {
