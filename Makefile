@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := environment
-.PHONY: environment quickstart test test-all lint clean
+.PHONY: environment quickstart test test-all drills drills-ci lint clean
 
 environment: $(READY)
 
@@ -25,6 +25,14 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -m "not slurm and not gpu"
+
+# Every disaster on a real SLURM cluster of this machine, which the tests make and unmake (root; Debian or Ubuntu).
+drills: $(READY)
+	$(BIN)/python -m pytest tests/slurm -m slurm --durations=0 --durations-min=1
+
+# Those of them that .ci/run does, in a few minutes.
+drills-ci: $(READY)
+	$(BIN)/python -m pytest tests/slurm -m "slurm and drill_ci" --durations=0 --durations-min=1
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -92,9 +92,11 @@ def _outcome(file: JobFile, store: Store, sign: LifeSign) -> Outcome:
             sign.progress(done, of, what)
             line.update(done, of, what)
 
-        # An evaluation has nothing to save: the images that are there are the state.
+        # An evaluation has nothing to save: the images that are there are the state. One of several ranks goes on at
+        # TERM: srun sends it when a peer has failed, which must not pass for a stop.
+        heeded = SIGNALS if file.ranks == 1 else [number for number in SIGNALS if number != signal.SIGTERM]
         try:
-            with stop.at_once(), Watchdog(settings.hang_after_s, lambda hang: None) as watchdog:
+            with stop.at_once(heeded), Watchdog(settings.hang_after_s, lambda hang: None) as watchdog:
                 evaluate_job(job.evaluation, job.run, store, device=settings.device, progress=progress)
         except StopRequested:
             return "stopped"

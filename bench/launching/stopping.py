@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
@@ -27,7 +27,7 @@ class StopRequest:
         """Name of the first signal, such as ``SIGUSR2``."""
         self.since: float | None = None
         """Seconds since the epoch."""
-        self._at_once = False
+        self._at_once: frozenset[str] = frozenset()
 
     @property
     def asked(self) -> bool:
@@ -35,26 +35,27 @@ class StopRequest:
         return self.since is not None
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Inside the block a signal (one that has come already, too) raises StopRequested."""
-        self._at_once = True
+    def at_once(self, signals: Collection[signal.Signals] = SIGNALS) -> Iterator[None]:
+        """Inside the block one of ``signals`` (if it has come already, too) raises StopRequested."""
+        self._at_once = frozenset(number.name for number in signals)
         try:
-            if self.asked:
+            if self.signal in self._at_once:
                 raise StopRequested(self.signal)
             yield
         finally:
-            self._at_once = False
+            self._at_once = frozenset()
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """The signal handler: notes the first signal; a second SIGINT interrupts at once."""
         if self.asked and number == signal.SIGINT:
             raise KeyboardInterrupt
+        name = signal.Signals(number).name
         if not self.asked:
-            self.signal = signal.Signals(number).name
-            self.since = time.time()
-        if self._at_once:
-            self._at_once = False
-            raise StopRequested(self.signal)
+            self.signal, self.since = name, time.time()
+        if name in self._at_once:
+            self._at_once = frozenset()
+            self.signal = name
+            raise StopRequested(name)
 
 
 _current: list[StopRequest] = []

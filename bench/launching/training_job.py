@@ -29,6 +29,8 @@ SCORED_IMAGES = 64
 """Validation images that scores during training are computed on."""
 HANG_AFTER_S = 1200.0
 """One of several ranks without a step for so long is taken to hang, unless the job says otherwise."""
+START_S = 600.0
+"""Before the first step a rank has at least so long: it may have to wait for peers, or for a dead holder's claim."""
 
 
 def train_job(
@@ -70,13 +72,16 @@ def train_job(
 class _Watch:
     """The watchdog of this rank, if it has one, and whom it tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
         self.dog: Watchdog | None = None
         self.failures: Failures | None = None
         """None before the run's folder is this job's: until then a hang is told in the log alone."""
 
     def alive(self, what: str) -> None:
         if self.dog is not None:
+            if what.startswith("step"):
+                self.dog.limit_s = self.limit_s
             self.dog.beat(what)
 
     def hang(self, hang: Hang) -> None:
@@ -86,11 +91,11 @@ class _Watch:
 
 @contextlib.contextmanager
 def _watched(hang_after_s: float | None) -> Iterator[_Watch]:
-    watch = _Watch()
+    watch = _Watch(hang_after_s if hang_after_s is not None else HANG_AFTER_S)
     if hang_after_s is None and world_size() == 1:
         yield watch
         return
-    with Watchdog(hang_after_s if hang_after_s is not None else HANG_AFTER_S, watch.hang) as watch.dog:
+    with Watchdog(max(watch.limit_s, START_S), watch.hang) as watch.dog:
         yield watch
 
 

@@ -97,7 +97,7 @@ class Watchdog:
             faulthandler.dump_traceback_later(self.limit_s * 1.1 + _BACKSTOP_S, exit=True, file=self._log)
 
     def _watch(self) -> None:
-        pause_s = min(self.limit_s / 10, 1.0)
+        pause_s = min(self.limit_s / 10, 1.0)  # of the first, longest limit
         looked = time.monotonic()
         while not self._ended.wait(pause_s):
             now = time.monotonic()

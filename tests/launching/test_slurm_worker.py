@@ -96,7 +96,7 @@ def test_a_stopped_job_goes_back_unless_it_may_not_or_was_cancelled(
     back = worker._Requeue(SLURM, allowed=allowed)
     notes: list[tuple[str, str]] = []
     back.settle(lambda *note: notes.append(note), "SIGUSR2")
-    assert notes == [end]
+    assert notes == [("stopped", SAVED), end]  # the first line before anything is asked
     assert back.done is done
     assert ("scontrol requeue" in fake.asked) is done
 

@@ -53,6 +53,18 @@ def test_what_has_nothing_to_save_is_ended_at_once() -> None:
             raise AssertionError("a signal that came before was forgotten")
 
 
+def test_only_the_signals_that_are_asked_for_end_it() -> None:
+    with stop_requests() as stop:
+        with stop.at_once([signal.SIGUSR2]):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.signal == "SIGTERM"
+        with stop.at_once([signal.SIGUSR2]):
+            pass
+        with pytest.raises(StopRequested, match="SIGUSR2"), stop.at_once([signal.SIGUSR2]):
+            os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop.signal == "SIGUSR2"
+
+
 class TellingScenes(SyntheticScenes):
     """Scenes whose first label is the process that loaded them."""
 

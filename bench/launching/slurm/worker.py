@@ -104,6 +104,7 @@ class _Requeue:
 
     def settle(self, note: Note, signal: str) -> None:
         """The next life of a job whose state is saved. Never raises: what fails is noted."""
+        note("stopped", f"{signal}; its state is saved")
         state = self._state()
         if state == "cancelled":
             note("cancelled", f"{signal}; it was cancelled, its state is saved")
