@@ -89,7 +89,8 @@ def _ended(scheduled: Scheduled, error: str, silent: bool) -> Standing:
     """Its scheduler says that it is over, and its work is not done."""
     ending = _joined(scheduled.ending(), scheduled.reason)
     if scheduled.cause == "cancelled":
-        return Standing(state="cancelled", remark=_joined(scheduled.reason or scheduled.ending(), ""))
+        by_whom = f"{scheduled.reason} ({scheduled.name})" if scheduled.reason else scheduled.ending()
+        return Standing(state="cancelled", remark=by_whom)
     if scheduled.cause == "dependency failed":
         return Standing(state="cancelled", remark="the job that it waited for has failed")
     if error and not silent:

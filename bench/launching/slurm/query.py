@@ -7,6 +7,7 @@ jobs for a while after their end (MinJobAge), and a job that it has forgotten ha
 from __future__ import annotations
 
 import getpass
+import pwd
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -57,6 +58,8 @@ class Life:
     node: str
     end: float | None
     name: str
+    by: str = ""
+    """The user who cancelled it."""
     step_words: tuple[str, ...] = ()
     step_exits: tuple[tuple[int | None, int | None], ...] = ()
     """(exit code, signal) of each step."""
@@ -214,9 +217,21 @@ def parse_accounts(text: str) -> list[Life]:
                     node=parts[3].strip().replace("None assigned", ""),
                     end=_moment(parts[5]),
                     name=parts[6].strip(),
+                    by=_canceller(parts[1]),
                 )
             )
     return lives
+
+
+def _canceller(state: str) -> str:
+    """The user of ``CANCELLED by 1000``, by name where this machine knows it."""
+    match = re.fullmatch(r"CANCELLED by (\d+)", state.strip())
+    if match is None:
+        return ""
+    try:
+        return pwd.getpwuid(int(match.group(1))).pw_name
+    except KeyError:
+        return f"user {match.group(1)}"
 
 
 def expanded(number: str) -> list[str]:
@@ -289,6 +304,7 @@ def _state_of_one(number: str, item: Submission, row: QueueRow | None, lives: li
         node=(life.node if life is not None else "") or (row.node if row is not None else ""),
         exit_code=code,
         signal=number_of_signal,
+        reason=f"by {life.by}" if life is not None and life.by else "",
         cause=cause_of(word, life.step_words if life is not None else (), row.reason if row is not None else ""),
     )
 
