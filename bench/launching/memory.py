@@ -32,6 +32,10 @@ DISTINCT_SHARE = 0.1
 where networks compute something once for each of them, more would cost more memory."""
 
 
+MOST_IDS = 256
+"""Label ids in a batch; networks look for them by ``unique`` without asking where each is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepMemory:
     """Bytes of one rank."""
@@ -86,9 +90,9 @@ def _without_data(func: Any, args: Any) -> Any:
     """
     aten = torch.ops.aten
     if func is aten._unique2.default:
-        values = args[0]
+        values, _, with_inverse = (*args, False, False)[:3]
         inverse = torch.empty_like(values, dtype=torch.int64)
-        distinct = max(1, round(values.numel() * DISTINCT_SHARE))
+        distinct = max(1, round(values.numel() * DISTINCT_SHARE) if with_inverse else min(values.numel(), MOST_IDS))
         return values.new_empty(distinct), inverse, inverse.new_empty(distinct)
     if func is aten.index.Tensor and len(args[1]) == 1 and args[1][0].dtype is torch.bool:
         values, (mask,) = args
