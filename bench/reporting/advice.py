@@ -24,7 +24,7 @@ _ADVICE: Final = (
         "(--accumulate, in a study Training.accumulate), train in bf16, or put fewer jobs on a GPU",
     ),
     _Advice(
-        sign=r"(?<!CUDA )\bout of memory\b|oom.kill|OUT_OF_MEMORY|memory ran out|MemoryError|can't allocate memory",
+        sign=r"(?<!CUDA )\bout of memory\b|oom.kill|OUT_OF_MEMORY|memory ran out|\bMemoryError|can't allocate memory",
         text="the machine's memory ran out, not the GPU's: raise memory_gib_per_node in the profile (on a workstation "
         "lower --processes), or use fewer loader workers",
     ),

@@ -170,13 +170,17 @@ def _traceback(logs: Sequence[Path]) -> str:
 
 
 def fell_silent_together(failing: Failing) -> list[str]:
-    """Hosts all of whose ranks fell silent at about the same time, where others had more to say."""
+    """Hosts all of whose ranks fell silent at about the same time, where others had more to say.
+
+    Not those from which srun heard how a rank ended: they lived.
+    """
     silent = [item for item in failing.failures if item.silent]
     hosts = dict.fromkeys(item.host for item in silent if item.host)
     talking = {item.host for item in failing.failures if not item.silent}
+    heard = {match.group("host") for line in failing.words if (match := _SRUN.match(line))}
     found = []
     for host in hosts:
         times = [item.when for item in silent if item.host == host]
-        if host not in talking and max(times) - min(times) <= EVERY_S:
+        if host not in talking | heard and max(times) - min(times) <= EVERY_S:
             found.append(host)
     return found if talking or len(hosts) > 1 else []
