@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from bench.data.entry import DatasetEntry
 
 
 class Kind(StrEnum):
@@ -55,6 +58,8 @@ def list_things(
         print("\nshow protocol NAME: every field with its source; our guesses are marked")
     else:
         print_table(rows)
+        if kind is Kind.datasets:
+            print("\nshow dataset NAME: its folders, preprocessing, and every label id with its judge class")
 
 
 def _variants() -> list[dict[str, Any]]:
@@ -83,10 +88,17 @@ def _datasets() -> list[dict[str, Any]]:
             "size": f"{item.size_px[0]}x{item.size_px[1]}",
             "label_ids": item.spec.ids,
             "channels": item.spec.channels,
-            "files": item.layout if item.needs_root else "none: made by this project",
+            "files": _files(item),
         }
         for item in entries()
     ]
+
+
+def _files(entry: DatasetEntry) -> str:
+    """The layouts by name (`show dataset` tells their folders); of a user's data set the folders."""
+    if not entry.needs_root:
+        return "none: made by this project"
+    return entry.layout if entry.described_in is not None else " or ".join(layout.name for layout in entry.layouts)
 
 
 def _protocols() -> list[dict[str, Any]]:
