@@ -50,7 +50,11 @@ def wanted_again(lines: Sequence[StatusLine], *, failed_only: bool) -> set[str]:
 
 
 def grouped(keys: set[str], jobs: Sequence[Job], last: Mapping[str, Submission]) -> dict[Last, set[str]]:
-    """``keys`` by how each was executed last; an evaluation goes with its training where that is among them."""
+    """``keys`` by how each was executed last.
+
+    An evaluation goes with its training where that is among them, else with any training of its backend: nodes and
+    ranks are those of trainings.
+    """
     found: dict[Last, set[str]] = {}
     of_run: dict[str, Last] = {}
     for job in sorted(jobs, key=lambda job: job.kind == "evaluate"):
@@ -63,7 +67,8 @@ def grouped(keys: set[str], jobs: Sequence[Job], last: Mapping[str, Submission])
         if job.kind == "train":
             of_run[_run_id(job)] = how
         else:
-            how = of_run.get(_run_id(job), how)
+            alike = (other for other in of_run.values() if (other.backend, other.profile) == (how.backend, how.profile))
+            how = of_run.get(_run_id(job)) or next(alike, how)
         found.setdefault(how, set()).add(job.key)
     return dict(sorted(found.items(), key=lambda item: _ORDER.index(item[0].backend)))
 
