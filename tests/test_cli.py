@@ -8,7 +8,7 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,20 @@ def test_the_verbs_are_frozen() -> None:
     """Adding one is fine: add it here, and to the README. Losing or renaming one breaks scripts."""
     listed = re.findall(r"^│ ([a-z][a-z-]*) ", cli("--help"), flags=re.MULTILINE)
     assert sorted(listed) == VERBS
+
+
+def test_no_help_holds_what_rich_takes_for_markup() -> None:
+    import typer
+
+    from bench.cli import app
+
+    def commands(command: Any) -> Iterator[Any]:
+        nested = getattr(command, "commands", {}).values()
+        yield from (each for one in nested for each in commands(one)) if nested else (command,)
+
+    helps = [param.help or "" for one in commands(typer.main.get_command(app)) for param in one.params]
+    assert len(helps) > 100
+    assert [text for text in helps if re.search(r"\[[a-z]", text)] == [], "say show_default='...' instead"
 
 
 @pytest.mark.parametrize("verb", VERBS)
