@@ -195,7 +195,9 @@ class _Prepare:
         from bench.data.layouts.coco_instances import write_instance_maps
 
         with _progress(f"instance maps of {unmade.split}", "maps") as update:
-            write_instance_maps(root, unmade.split, unmade.folder, processes=self.workers, progress=update)
+            write_instance_maps(
+                root, unmade.split, unmade.folder, processes=self.workers, progress=update, waiting=_waiting
+            )
 
     def _look(self, layout: Layout, root: Path) -> dict[str, PairedDataset]:
         """Every split, looked at. Raises DatasetError with the problems of all of them."""

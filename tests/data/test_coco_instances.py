@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.data.dataset import DatasetError
+from bench.data.journal import locked
 from bench.data.layouts.coco_instances import InstanceMaps, draw_instances, write_instance_maps
 from bench.data.layouts.coco_polygons import open_polygons, write_polygons
 from spade_core.labels import instance_edges
@@ -106,7 +109,8 @@ def test_several_processes_draw_the_same_maps(tmp_path: Path) -> None:
     assert done.drawn == 70
     for path in (one / "instance_maps" / "train").iterdir():
         assert path.read_bytes() == (three / "instance_maps" / "train" / path.name).read_bytes()
-    assert sorted(os.listdir(three / "instance_maps")) == ["train"], "the index of the polygons goes at the end"
+    left = sorted(os.listdir(three / "instance_maps"))
+    assert left == [".polygons-train.lock", "train"], "the index of the polygons goes at the end"
 
 
 def test_what_is_drawn_stays_and_the_json_is_not_needed_for_it(tmp_path: Path) -> None:
@@ -150,6 +154,29 @@ def test_a_kill_in_the_middle_costs_nothing_but_what_was_not_drawn(tmp_path: Pat
     assert (done.kept, done.drawn) == (len(there), 160 - len(there))
     assert all((folder / name).read_bytes() == content for name, content in there.items())
     assert not index.exists()
+
+
+def test_one_process_at_a_time_draws(tmp_path: Path) -> None:
+    root = trees.write_coco_download(tmp_path / "coco", pairs={"train": 3, "val": 1})
+    waited = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(root / "instance_maps" / ".polygons-train.lock"):
+            second = pool.submit(drawn, root, waiting=waited.set)
+            assert waited.wait(timeout=20)
+            assert list((root / "instance_maps" / "train").iterdir()) == []
+        assert (second.result().drawn, drawn(root).drawn) == (3, 0)
+
+
+def test_maps_drawn_again_in_the_same_process_are_drawn_from_the_json_as_it_is(tmp_path: Path) -> None:
+    root = trees.write_coco_download(tmp_path / "coco", pairs={"train": 1, "val": 1})
+    assert drawn(root).largest > 0
+    json_path = root / "annotations" / "instances_train2017.json"
+    content = json.loads(json_path.read_text())
+    crowd = {"id": 1, "image_id": content["images"][0]["id"], "segmentation": {"counts": []}}
+    json_path.write_text(json.dumps({**content, "annotations": [crowd]}))
+    (path,) = (root / "instance_maps" / "train").iterdir()
+    path.unlink()
+    assert drawn(root).largest == 0
 
 
 def test_a_changed_json_is_read_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from bench.atomic import written_beside
 from bench.data.dataset import DatasetError
+from bench.data.journal import locked
 from bench.data.layouts.coco import annotations_file, label_folder, no_annotations
 from bench.data.layouts.coco_polygons import Polygons, open_polygons, write_polygons
 from bench.data.layouts.listing import Kind, list_files
@@ -64,15 +65,22 @@ def draw_instances(
 
 
 def write_instance_maps(
-    root: Path, split: str, out: Path, *, processes: int | None = None, progress: Progress | None = None
+    root: Path,
+    split: str,
+    out: Path,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> InstanceMaps:
     """Draw the instance map of every label map of ``split`` under ``root`` into ``out``, as PNG files of its name.
 
     Call it again to go on: maps that are there stay, and the polygons are read from the json once and kept beside until
-    the last map is drawn. ``processes``: workers, all processors by default. Raises DatasetError where label maps or
-    the json are missing, or where the json does not know the images.
+    the last map is drawn. ``processes``: workers, all processors by default. ``waiting`` is called where another
+    process draws the same maps; then this one waits for it. Raises DatasetError where label maps or the json are
+    missing, or where the json does not know the images.
     """
-    folder, annotations = label_folder(root, split), annotations_file(root, split)
+    folder = label_folder(root, split)
     if folder is None:
         raise DatasetError(f"{root}: no label maps (stuffthingmaps) of {split}2017 to draw instance maps over")
     labels, problems = list_files(
@@ -81,22 +89,31 @@ def write_instance_maps(
     if problems:
         raise DatasetError("\n".join(problems))
     out.mkdir(parents=True, exist_ok=True)
+    index = out.parent / f".polygons-{split}"
+    with locked(index.with_suffix(".lock"), waiting=waiting):
+        return _write_missing(root, split, out, labels, index, processes, progress or (lambda done, of: None))
+
+
+def _write_missing(
+    root: Path, split: str, out: Path, labels: dict[str, Path], index: Path, processes: int | None, progress: Progress
+) -> InstanceMaps:
+    """Draw the maps that are not there yet; for one process at a time."""
     with os.scandir(out) as listing:
         present = {item.name for item in listing if item.stat().st_size > 0}
     missing = [path for name, path in sorted(labels.items()) if f"{name}.png" not in present]
     kept = len(labels) - len(missing)
     if not missing:
         return InstanceMaps(folder=out, drawn=0, kept=kept, largest=0)
+    annotations = annotations_file(root, split)
     if annotations is None:
         raise DatasetError(f"instance maps of {split} are drawn from {no_annotations(root, split)}")
-    index = out.parent / f".polygons-{split}"
     write_polygons(annotations, index)
+    _opened.cache_clear()
     _check_known(missing, annotations, open_polygons(index))
     largest = 0
     for done, most in enumerate(_draw_all(missing, out, index, processes), start=kept + 1):
         largest = max(largest, most)
-        if progress is not None:
-            progress(done, len(labels))
+        progress(done, len(labels))
     os.sync()
     shutil.rmtree(index)
     return InstanceMaps(folder=out, drawn=len(missing), kept=kept, largest=largest)
