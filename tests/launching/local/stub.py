@@ -84,6 +84,7 @@ def act(file: Any, orders: dict[str, Any], rank: int, stopped: list[int]) -> int
     if do == "fail":
         text = f"ValueError: as ordered on rank {rank}\nTraceback (most recent call last)\n  as ordered\n"
         if run is not None:
+            run.path.mkdir(parents=True, exist_ok=True)
             run.rank_error_file(rank).write_text(text)
             run.write_status(state="failed", step=1, steps=2, error=f"ValueError: as ordered on rank {rank}")
         else:
