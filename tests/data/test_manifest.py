@@ -127,6 +127,22 @@ def test_only_what_changed_is_looked_at_again(root: Path) -> None:
     assert [a == b for a, b in zip(first.entries, second.entries, strict=True)] == [True, True, False, True, True]
 
 
+def test_another_content_of_equal_length_is_looked_at(root: Path) -> None:
+    path = root / "train_label" / "pair002.png"
+
+    def pad() -> None:
+        path.write_bytes(path.read_bytes().ljust(5000, b"\0"))  # what follows a PNG's end is read by nobody
+
+    pad()
+    before = look(split_of(root))
+    edit(path, 77)
+    pad()
+    after = look(split_of(root))
+    assert path.stat().st_size == 5000
+    assert (77 in before.label_pixels, 77 in after.label_pixels) == (False, True)
+    assert after.content_hash != before.content_hash
+
+
 def test_a_file_that_could_not_be_read_is_tried_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Path.read_bytes
 

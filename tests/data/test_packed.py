@@ -195,6 +195,9 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path: Path) -> None:
     (journal,) = (out / ".packing").glob("*.journal")
     with journal.open("ab") as stream:
         stream.write(b"[17, 1")
+    robbed = tmp_path / "robbed"
+    shutil.copytree(out, robbed)
+    next(robbed.glob("train/*/label.bin")).unlink()
     steps: list[int] = []
     packed(splits, progress=lambda what, done, of: steps.append(done) if "train" in what else None)
     assert before <= steps[0] < 80
@@ -203,6 +206,9 @@ def test_a_killed_packing_goes_on_where_it_was(tmp_path: Path) -> None:
         assert_all_equal(split, opened(split, out), epochs=1)
     verify(out)
     assert sorted(path.name for path in out.iterdir()) == [".lock", "packed.json", "train", "val"]
+    pack(splits, robbed)
+    for split in splits:
+        assert_all_equal(split, opened(split, robbed), epochs=1)
 
 
 def test_a_second_size_joins_and_a_third_time_nothing_is_done(root: Path) -> None:

@@ -186,6 +186,12 @@ def test_features_compare_the_judged_images_with_the_real_ones() -> None:
     assert found.scores["LPIPS@alex"].value == pytest.approx(np.mean(pairs), rel=1e-12)
 
 
+def test_one_image_again_and_again_is_precise_and_recalls_little() -> None:
+    scores = judge_on(1, lambda index: clean(0)).scores
+    assert scores["precision@synthetic-judge"].value == 100.0
+    assert scores["recall@synthetic-judge"].value == pytest.approx(100 / 21)
+
+
 def clean(index: int) -> NDArray[np.uint8]:
     return SCENES.load(index).image
 
@@ -214,6 +220,8 @@ def test_real_images_are_looked_at_once(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert first.scores == second.scores == shared.scores
     (kept,) = (tmp_path / "cache" / "features").iterdir()
     kept.write_bytes(kept.read_bytes()[:300])
+    assert judge_on(1).scores == first.scores
+    np.save(kept, np.zeros((20, EXTRACTORS["synthetic-judge"].dimensions), np.float32))
     assert judge_on(1).scores == first.scores
     seen.clear()
     other = SyntheticScenes(split="val", size=(32, 32), images=21, seed=1)
