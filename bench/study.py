@@ -18,6 +18,10 @@ from bench.plain import from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Training, norm_group_images
 
 
+class UnknownStudyError(ValueError):
+    """No study has that name; the message lists those that there are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of the study's table."""
@@ -130,12 +134,12 @@ def _study_names() -> list[str]:
 
 
 def get_study(name: str) -> Study:
-    """The study of ``studies/NAME.py``. Raises ValueError that lists the studies for an unknown name."""
+    """The study of ``studies/NAME.py``. Raises UnknownStudyError for another name."""
     names = _study_names()
     if name not in names:
         close = get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"no study is called {name!r}{hint}\nstudies: {', '.join(names)}")
+        raise UnknownStudyError(f"no study is called {name!r}{hint}\nstudies: {', '.join(names)}")
     study: Study = importlib.import_module(f"studies.{name}").study()
     return study
 

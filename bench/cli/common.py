@@ -35,12 +35,12 @@ def study_of(
 ) -> Study:
     """The study, with the data folders and seeds given on the command line.
 
-    Where its data is not on this machine, the study that ``kept`` holds from its last `run` takes its place. With
-    ``as_last_run`` the seeds are those of that `run`, unless they are given.
+    Where its data or its file is not on this machine, the study that ``kept`` holds from its last `run` takes its
+    place. With ``as_last_run`` the seeds are those of that `run`, unless they are given.
     """
     from bench.data.dataset import DatasetError
     from bench.data.registry import dataset_spec
-    from bench.study import Study, get_study
+    from bench.study import Study, UnknownStudyError, get_study
 
     for item in data or []:
         dataset, equals, folder = item.partition("=")
@@ -50,7 +50,7 @@ def study_of(
     stored = kept.study_json(name) if kept is not None else None
     try:
         study = get_study(name)
-    except DatasetError:
+    except (DatasetError, UnknownStudyError):
         if stored is None:
             raise
         study = Study.from_json(stored, f"study {name} in the store")

@@ -44,7 +44,7 @@ def typed(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "220")
-    monkeypatch.setattr("bench.study.get_study", lambda name: STUDY)
+    store.write_study(STUDY)  # no file of studies/: the store knows what was asked for
     monkeypatch.setattr("bench.launching.slurm.backend.take_snapshot", lambda store: snapshot)
     monkeypatch.setattr("bench.launching.slurm.backend.estimate", lambda actions, ranks, report: {})
 
