@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from bench.cli.here import Choice
 from bench.job_records import Submission
 from bench.plan import Action, Job, JobState, Verb
-from bench.reporting.standing import Stand
 
 if TYPE_CHECKING:
     from bench.launching.outcome import Outcome
+    from bench.reporting.standing import Stand
     from bench.reporting.status import StatusLine
 
 _ORDER = ("SLURM", "local", "inline")
