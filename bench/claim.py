@@ -33,6 +33,8 @@ HEARTBEAT_S = 20.0
 HEARTBEAT_LOST_S = 120.0
 """A process of another machine whose claim has not been renewed for so long is taken for dead."""
 
+_ANSWER_S = 10.0
+"""How long the end of a claim waits for a file system that does not answer."""
 _NAME = re.compile(r"\.claim-(\d{6})")
 
 
@@ -146,7 +148,7 @@ def claimed(folder: Path) -> Iterator[Lease]:
             yield lease
     finally:
         ended.set()
-        beat.join()
+        beat.join(_ANSWER_S)
         with contextlib.suppress(FencedError, OSError):  # what cannot be given back is taken over when it is needed
             lease.check()
             lease.file.unlink()

@@ -64,6 +64,7 @@ def train_job(
         except BaseException as error:
             failures.error(error)
             raise
+        watch.failures = None  # should the ranks hang in parting, the run is none the worse for it
         if not finished:
             failures.interrupted(f"stopped by {stop.signal or 'another rank'}, its state is saved")
     return finished
@@ -76,7 +77,7 @@ class _Watch:
         self.limit_s = limit_s
         self.dog: Watchdog | None = None
         self.failures: Failures | None = None
-        """None before the run's folder is this job's: until then a hang is told in the log alone."""
+        """None while the run's folder is not this job's: then a hang is told in the log alone."""
 
     def alive(self, what: str) -> None:
         if self.dog is not None:

@@ -167,6 +167,20 @@ def test_an_evaluation_stops_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert settled == ["SIGUSR2"]
 
 
+def test_one_of_several_judging_ranks_goes_on_when_slurm_ends_a_failed_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(evaluation_job, "evaluate_job", judge)
+    file = written(judging(), tmp_path, ranks_per_node=2)
+    with pytest.raises(RuntimeError, match="Connection closed by peer"):
+        execute(file.path)
+    assert [life.end for life in lives(file.folder)] == ["failed"]
+
+
 def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nothing\.json: there is no such job file"):
         main([str(tmp_path / "nothing.json")])

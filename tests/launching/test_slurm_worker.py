@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -22,6 +23,7 @@ SLURM = {
     "SLURM_STEP_NODELIST": "gpu[07-08]",
     "SLURM_JOB_NODELIST": "gpu[07-08]",
 }
+ROOT = Path(__file__).resolve().parents[2]
 SAVED = "SIGUSR2; its state is saved"
 BACK = ("stopped", f"{SAVED}, it is put back into the queue")
 
@@ -54,6 +56,44 @@ def test_a_worker_can_be_pickled_without_torch(tmp_path: Path) -> None:
     code = f"import pickle, sys; print(pickle.load(open({str(path)!r}, 'rb')), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"Worker(job_file={tmp_path / 'job.json'!r}, submission='ab12') False"
+
+
+WORKER = """
+import os, signal, sys
+from bench.launching.slurm import worker
+
+class File:
+    class settings:
+        requeue = True
+
+def execute(path, *, start, settle):
+    assert (start.submission, start.scheduled_id, start.restart) == ("ab12", "4700_3", 2), start
+    assert os.environ["WORLD_SIZE"] == "16"
+    return sys.argv[1]
+
+worker.execute = execute
+worker.JobFile.read = lambda path: File
+signal.signal(signal.SIGUSR2, signal.SIG_DFL)  # as submitit's, it would end the process
+outcome = worker.Worker("job.json")()
+os.kill(os.getpid(), signal.SIGUSR2)
+os.kill(os.getpid(), signal.SIGTERM)
+print(outcome)
+"""
+
+
+@pytest.mark.parametrize(
+    ("rank", "outcome", "status"), [("0", "done", 0), ("0", "stopped", 75), ("1", "stopped", 0), ("1", "done", 0)]
+)
+def test_a_worker_listens_to_its_end_and_only_rank_0_tells_that_it_stopped(
+    rank: str, outcome: str, status: int
+) -> None:
+    array = {"SLURM_ARRAY_JOB_ID": "4700", "SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2"}
+    environment = {**os.environ, **SLURM, **array, "SLURM_PROCID": rank, "SLURM_JOB_NAME": "spade-train-x-ab12"}
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, outcome], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stdout.strip() == ("" if status else outcome)
 
 
 class FakeSlurm:
@@ -135,6 +175,6 @@ def test_the_guard_lets_handlers_be_installed(tmp_path: Path) -> None:
     )
     file = tmp_path / "listen.py"
     file.write_text(code)
-    command = f"PYTHONPATH={Path(__file__).resolve().parents[2]} {guarded_python(sys.executable)} {file}"
+    command = f"PYTHONPATH={ROOT} {guarded_python(sys.executable)} {file}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stdout == "SIGUSR2\n", done.stderr

@@ -7,6 +7,7 @@ preemption), and put the job back into the queue from within the handler, whatev
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -25,6 +26,8 @@ _PORTS = range(12_000, 32_000)
 """Below what Linux gives to outgoing connections."""
 _TRIES = 8
 """How often a saved job asks a controller that does not answer to take it back: for about five minutes."""
+_FOR_GOOD = contextlib.ExitStack()
+"""Never left: submitit's handlers must not come back while the process ends."""
 _ENDED_BY_THE_SITE = ("TIMEOUT", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "DEADLINE")
 
 
@@ -39,7 +42,7 @@ class Worker:
     def __call__(self) -> Outcome:
         """One life of the job on this rank. Rank 0 of a stopped job that is not put back into the queue exits with
         EXIT_STOPPED, so that nothing which waits for its success begins."""
-        stop_requests().__enter__()  # for the rest of the process: submitit's handlers never come back
+        _FOR_GOOD.enter_context(stop_requests())
         os.environ.update(rank_environment(os.environ))
         back = _Requeue(os.environ, allowed=JobFile.read(self.job_file).settings.requeue)
         submission = self.submission or os.environ["SLURM_JOB_NAME"].rpartition("-")[2]
