@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bench.scheduler import INTERRUPTIONS, Scheduled
-from bench.store import SILENT, RunStatus
+from bench.store import LOST_PEER, SILENT, RunStatus
 
 Stand = Literal[
     "failed", "hopeless", "cancelled", "stopped", "unknown", "running", "starting", "pending", "not begun", "done"
@@ -116,7 +116,13 @@ def duration_text(seconds: float) -> str:
 
 
 def _first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0]
+    return brief_error((text.strip().splitlines() or [""])[0])
+
+
+def brief_error(line: str) -> str:
+    """An error without what the network library says of a peer that it lost."""
+    before, lost, _ = line.partition(LOST_PEER)
+    return f"{before}{lost}"
 
 
 def _joined(*parts: str) -> str:

@@ -24,6 +24,8 @@ from bench.store import RunStatus, Store
 from bench.study import Study
 
 _TAIL_BYTES = 65_536
+_REMARK = 160
+"""Characters of a remark in the table; `why` and `--json` tell all of it."""
 _VERB_STYLES = {
     Verb.SUBMIT: "green",
     Verb.RESUME: "cyan",
@@ -255,7 +257,7 @@ def _cells(line: StatusLine) -> dict[str, str]:
         "score": line.score,
         "node": line.node,
         "restarts": str(line.restarts) if line.restarts else "",
-        "remark": line.remark,
+        "remark": line.remark if len(line.remark) <= _REMARK else f"{line.remark[: _REMARK - 1].rstrip()}…",
     }
 
 

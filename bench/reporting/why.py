@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.lives import Life, lives
-from bench.plain import content_hash
 from bench.reporting.advice import advice_for
 from bench.reporting.failing import Failing, RankFailure, failing, fell_silent_together
 from bench.reporting.job_logs import clock, end_text, life_text
-from bench.reporting.standing import MOVING, duration_text
+from bench.reporting.standing import MOVING, brief_error, duration_text
 from bench.reporting.target_standing import TargetStanding, target_standing
 from bench.scheduler import Scheduled
-from bench.store import Store
+from bench.store import LOST_PEER, Store
 from bench.targets import Target
 
 _MOST_LIVES = 5
@@ -67,7 +66,7 @@ def _failures(told: Failing, stands: TargetStanding, running: bool) -> list[str]
     who = _who(first, told.ranks)
     if first.silent:
         parts.append(f"first: {who} fell silent; last sign of life {clock(first.when)}; it left no traceback")
-        if stands.status.error:
+        if stands.status.error and LOST_PEER not in stands.status.error:
             parts.append(f"error: {stands.status.error}")
     else:
         parts.append(f"first: {who}, {clock(first.when)}")
@@ -84,7 +83,7 @@ def _others(others: Sequence[RankFailure], first: RankFailure) -> list[str]:
     """The ranks that failed later; those with the same error, and those without a word, in one line."""
     groups: dict[str, list[RankFailure]] = {}
     for item in others:
-        groups.setdefault(content_hash(item.line), []).append(item)
+        groups.setdefault(brief_error(item.line), []).append(item)
     parts = []
     for items in list(groups.values())[:_MOST_OTHERS]:
         ranks = ", ".join(str(item.rank) for item in items)
@@ -95,7 +94,7 @@ def _others(others: Sequence[RankFailure], first: RankFailure) -> list[str]:
         later = min(item.when for item in items) - first.when
         after = f" {duration_text(later)} later" if later >= 0.5 else ""
         files = ", ".join(str(item.file) for item in items if item.file is not None)
-        parts.append(f"failed too: {named}{after}: {items[0].line}{f' ({files})' if files else ''}")
+        parts.append(f"failed too: {named}{after}: {brief_error(items[0].line)}{f' ({files})' if files else ''}")
     return parts
 
 

@@ -127,7 +127,7 @@ def test_the_earliest_rank_is_named_not_the_lowest(scene: Scene) -> None:
         "error: ValueError: label 300",
         f"log: {scene.jobs}/logs/4711_1_log.out",
         "Traceback (most recent call last):",
-        f"failed too: rank 0 3 s later: {LOST} ({scene.run.error_file})",
+        f"failed too: rank 0 3 s later: RuntimeError: {LOST_PEER} ({scene.run.error_file})",
         "SLURM says: failed (SLURM job 4711 on node[1-2], exit code 1)",
         "what to do:",
         "  - it goes on from step 100",
