@@ -64,9 +64,7 @@ def findings(protocol: str | None = None) -> Iterator[Finding]:
     yield from _weights(chosen)
     yield from _protocols(chosen)
     yield from _data(chosen)
-    free = shutil.disk_usage(".").free / 2**30
-    text = f"{free:.0f} GiB free here; one run at the paper's size keeps about 4 GiB"
-    yield Finding(group="disk", level=OK if free > _ENOUGH_GIB else NOTE, text=text)
+    yield from _disk()
 
 
 def _environment(protocol: Protocol | None) -> Iterator[Finding]:
@@ -193,6 +191,22 @@ def _data_set(entry: DatasetEntry) -> Finding:
     except ValueError as error:
         return Finding(group="data sets", level=FAIL, text=str(error))
     return Finding(group="data sets", level=OK, text=f"{entry.name}: {root} ({layout})")
+
+
+def _disk() -> Iterator[Finding]:
+    from bench.atomic import cache_folder
+
+    free = shutil.disk_usage(".").free / 2**30
+    text = f"{free:.0f} GiB free here; one run at the paper's size keeps about 4 GiB"
+    yield Finding(group="disk", level=OK if free > _ENOUGH_GIB else NOTE, text=text)
+    cache = cache_folder()
+    place = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        yield Finding(group="disk", level=OK, text=f"what is known of data files and weights is kept in {cache}")
+    else:
+        text = f"{cache} cannot be written, and what is known of data files is kept there"
+        remedy = ("export SPADE_BENCH_CACHE=DIR   # a folder that you may write into",)
+        yield Finding(group="disk", level=FAIL, text=text, remedy=remedy)
 
 
 def _installed(package: str) -> bool:

@@ -114,6 +114,14 @@ def test_data_folders(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (there.level, str(tmp_path / "city") in there.text, "layout" in there.text) == (OK, True, True)
 
 
+def test_the_cache_must_be_writable(bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert only(about("disk"), f"what is known of data files and weights is kept in {tmp_path / 'cache'}").level == OK
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "file" / "cache"))
+    found = only(about("disk"), f"{tmp_path / 'file' / 'cache'} cannot be written")
+    assert (found.level, found.remedy[0].partition("=")[0]) == (FAIL, "export SPADE_BENCH_CACHE")
+
+
 def test_files_of_the_users(bare: Path, tmp_path: Path) -> None:
     (tmp_path / "protocols" / "broken.toml").write_text("colour = 1\n")
     (tmp_path / "datasets" / "streets.toml").write_text("colour = 1\n")
