@@ -66,7 +66,7 @@ def test_what_lives_at_once_is_counted_to_the_byte() -> None:
 
 def test_memory_grows_with_the_images() -> None:
     run = tiny_run(side_px=32)
-    by_images = [step_memory(run, SYNTHETIC, images) for images in (2, 4, 6)]
+    by_images = [step_memory(run, SYNTHETIC, images) for images in (8, 16, 24)]
     first, second = by_images[1].peak - by_images[0].peak, by_images[2].peak - by_images[1].peak
     assert first > 0
     assert second == pytest.approx(first, rel=0.05)
