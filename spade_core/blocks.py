@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spade_core.label_layers import weight_and_bias
 from spade_core.labels import LabelMap
 from spade_core.modulation import modulate
 from spade_core.moments import shared_moments
 from spade_core.normalization import LEAKY_SLOPE, SPADE, leaky_relu, modulations
+from spade_core.plain import computes_plainly
 from spade_core.settings import SpadeSettings
 from spade_core.spectral_norm import conv2d
 
@@ -45,7 +47,7 @@ class SpadeResBlock(nn.Module):
 
         ``doubled`` is the block on ``x`` with each pixel repeated twice in both directions, which never exists as such.
         """
-        if torch.compiler.is_compiling():
+        if computes_plainly():
             return self._at_every_pixel(F.interpolate(x, scale_factor=2, mode="nearest") if doubled else x, label_map)
         factor = 2 if doubled else 1
         size = (factor * x.shape[2], factor * x.shape[3])
@@ -57,7 +59,8 @@ class SpadeResBlock(nn.Module):
         if self.conv_s is None:
             shortcut = F.interpolate(x, scale_factor=2, mode="nearest") if doubled else x
         else:
-            shortcut = self.conv_s(modulate(features, modulation_s[0], moments_s[0], doubled=doubled))
+            weight = weight_and_bias(self.conv_s)[0].flatten(1)
+            shortcut = modulate(features, modulation_s[0], moments_s[0], doubled=doubled, projection=weight)
         residual, (moments_1,) = shared_moments([self.norm_1.param_free_norm], residual)
         residual = self.conv_1(modulate(residual, modulation_1, moments_1, slope=LEAKY_SLOPE))
         return torch.add(shortcut, residual)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from spade_core.labels import LabelMap, one_hot_dtype
 from spade_core.normalization import leaky_relu, param_free_norm
+from spade_core.plain import computes_plainly
 from spade_core.released import ReleasedFormat, released_format
 from spade_core.spectral_norm import conv2d
 from spade_core.windows import Frame
@@ -135,7 +136,7 @@ class MultiscaleDiscriminator(nn.Module):
         ``x`` is the one-hot map with the image in [-1, 1] behind it, as one tensor (N, K + 3, H, W) or, faster, as
         label map and images. Inside ``torch.compile`` the latter is joined to the former.
         """
-        if isinstance(x, Conditioned) and torch.compiler.is_compiling():
+        if isinstance(x, Conditioned) and computes_plainly():
             x = x.joined(x.images.dtype)
         results = []
         for index, discriminator in enumerate(self.discriminators):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spade_core.labels import LabelMap, one_hot_dtype
+from spade_core.plain import computes_plainly
 from spade_core.spectral_norm import SpectralNormConvolution
 from spade_core.windows import Frame
 
@@ -16,8 +17,8 @@ def convolved_map(convolution: nn.Conv2d, label_map: LabelMap, size: tuple[int, 
 
     ``reflect`` pads the map by reflection, so many pixels, in front of a convolution that does not pad.
     """
-    weight, bias = _weight_and_bias(convolution)
-    if torch.compiler.is_compiling():
+    weight, bias = weight_and_bias(convolution)
+    if computes_plainly():
         one_hot = _reflected(label_map.one_hot(size, weight.dtype), reflect)
         return F.conv2d(one_hot, weight, bias, *_geometry(convolution))
     product = label_map.windows_at(size, _frame(convolution, reflect)).convolution(weight)
@@ -32,11 +33,11 @@ def convolved_with_map(convolution: nn.Conv2d, x: Tensor, label_map: LabelMap, *
     height, width = x.shape[2:]
     channels, map_channels = x.shape[1], label_map.spec.channels
     worth = len(label_map) * height * width * map_channels > _COPY_COST * convolution.in_channels
-    if torch.compiler.is_compiling() or not worth:
+    if computes_plainly() or not worth:
         joined = torch.cat([x, label_map.one_hot((height, width), x.dtype)], dim=1)
         result: Tensor = convolution(_reflected(joined, reflect))
         return result
-    weight, bias = _weight_and_bias(convolution)
+    weight, bias = weight_and_bias(convolution)
     product = label_map.windows_at((height, width), _frame(convolution, reflect)).convolution(weight[:, channels:])
     of_features = F.conv2d(_reflected(x, reflect).to(weight.dtype), weight[:, :channels], bias, *_geometry(convolution))
     return torch.add(of_features, product)
@@ -46,7 +47,8 @@ _COPY_COST = 160
 """Taking a weight apart costs as much time as convolving so many values for each of its input channels (measured)."""
 
 
-def _weight_and_bias(convolution: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+def weight_and_bias(convolution: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """What ``convolution`` computes with, in the type it computes in; a spectral norm iterates as in its forward."""
     spectral = isinstance(convolution, SpectralNormConvolution)
     weight: Tensor = convolution.normalized_weight() if spectral else convolution.weight  # type: ignore[operator]
     dtype = one_hot_dtype(weight)

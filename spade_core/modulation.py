@@ -44,14 +44,24 @@ class Modulation:
 
 
 def modulate(
-    x: Tensor, modulation: Modulation, moments: Moments | None, *, slope: float = 1.0, doubled: bool = False
+    x: Tensor,
+    modulation: Modulation,
+    moments: Moments | None,
+    *,
+    slope: float = 1.0,
+    doubled: bool = False,
+    projection: Tensor | None = None,
 ) -> Tensor:
     """leaky_relu((x - mean) * inverse_std * (1 + gamma) + beta), ``slope`` below zero; 1 leaves values as they are.
 
     ``x`` is (N, C, H, W), or (N, C, H / 2, W / 2) with ``doubled``, which repeats each of its pixels twice in both
     directions. ``moments`` None takes ``x`` as it is. The result (N, C, H, W) lies in memory in the order N, H, W, C.
+    With ``projection`` (C', C), the weight of a 1 x 1 convolution, the result is that convolution's (N, C', H, W); what
+    it is of never exists as a whole.
     """
-    output = _Modulate.apply(x, modulation.gamma, modulation.beta, modulation.row_of_pixel, moments, slope, doubled)
+    tables = modulation.gamma, modulation.beta, modulation.row_of_pixel
+    projection = projection if projection is None else projection.to(x.dtype)
+    output = _Modulate.apply(x, *tables, moments, slope, doubled, projection)
     assert isinstance(output, Tensor)
     return output
 
@@ -67,48 +77,54 @@ class _Modulate(torch.autograd.Function):
         moments: Moments | None,
         slope: float,
         doubled: bool,
+        projection: Tensor | None,
     ) -> Tensor:
         source = _Rows(x, doubled)
         rows = _TableRows(gamma, beta, row_of_pixel, moments)
-        output = source.new_output()
+        output = source.new_output(x.shape[1] if projection is None else len(projection))
         for chunk in source.chunks():
-            scale, shift = rows.at(chunk.pixels)
-            part = chunk.shaped(output[chunk.pixels])
-            torch.addcmul(chunk.shaped(shift), chunk.x, chunk.shaped(scale), out=part)
-            if slope != 1.0:
-                F.leaky_relu_(part, slope)
+            if projection is None:
+                chunk.modulated(rows, slope, out=output[chunk.pixels])
+            else:
+                torch.mm(chunk.modulated(rows, slope), projection.t(), out=output[chunk.pixels])
         image = source.as_image(output)
-        ctx.save_for_backward(x, gamma, beta, row_of_pixel, image if slope != 1.0 else None)
+        keeps_output = slope != 1.0 and projection is None
+        ctx.save_for_backward(x, gamma, beta, row_of_pixel, projection, image if keeps_output else None)
         ctx.moments, ctx.slope, ctx.doubled = moments, slope, doubled
         return image
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        x, gamma, beta, row_of_pixel, image = ctx.saved_tensors
+        x, gamma, beta, row_of_pixel, projection, image = ctx.saved_tensors
         moments: Moments | None = ctx.moments
         source = _Rows(x, ctx.doubled)
         rows = _TableRows(gamma, beta, row_of_pixel, moments)
         incoming = _as_rows(gradients[0])
         output = _as_rows(image) if image is not None else None
         x_gradient = torch.empty_like(source.x)
+        projection_gradient = None if projection is None else torch.zeros_like(projection)
         kind = torch.float64 if gamma.dtype == torch.float64 else torch.float32  # sums over many pixels
         gamma_gradient, beta_gradient = (torch.zeros_like(table, dtype=kind) for table in (gamma, beta))
         for chunk in source.chunks():
             gradient = incoming[chunk.pixels]
-            if output is not None:
-                gradient = torch.ops.aten.leaky_relu_backward(gradient, output[chunk.pixels], ctx.slope, True)
+            activated = output[chunk.pixels] if output is not None else None
+            if projection_gradient is not None:
+                activated = chunk.modulated(rows, ctx.slope)
+                projection_gradient.addmm_(gradient.t(), activated)
+                gradient = torch.mm(gradient, projection)
+            if activated is not None and ctx.slope != 1.0:
+                gradient = torch.ops.aten.leaky_relu_backward(gradient, activated, ctx.slope, True)
             product = (chunk.shaped(gradient) * _normalized(chunk.x, moments)).view_as(gradient)
             if row_of_pixel is None:
                 gamma_gradient[chunk.pixels], beta_gradient[chunk.pixels] = product, gradient
             else:
                 gamma_gradient.index_add_(0, row_of_pixel[chunk.pixels], product.to(kind))
                 beta_gradient.index_add_(0, row_of_pixel[chunk.pixels], gradient.to(kind))
-            scale = rows.scale_at(chunk.pixels)
-            chunk.add_up(torch.mul(gradient, scale, out=product), x_gradient)
+            chunk.add_up(torch.mul(gradient, rows.scale_at(chunk.pixels), out=product), x_gradient)
         if moments is not None and moments.count is not None:
             _through_moments(x_gradient, source, gamma, gamma_gradient, beta_gradient, moments)
         table_gradients = gamma_gradient.to(gamma.dtype), beta_gradient.to(beta.dtype)
-        return source.as_input(x_gradient), *table_gradients, None, None, None, None
+        return source.as_input(x_gradient), *table_gradients, None, None, None, None, projection_gradient
 
 
 def _as_rows(image: Tensor) -> Tensor:
@@ -129,6 +145,13 @@ class _Chunk:
         """Rows of the output's pixels, (l * copies * w * copies, C), beside ``x``."""
         lines, _, width, _, channels = self.x.shape
         return rows.view(lines, self.copies, width, self.copies, channels)
+
+    def modulated(self, rows: _TableRows, slope: float, *, out: Tensor | None = None) -> Tensor:
+        """The activated rows of the output's pixels, (pixels, C), written to ``out`` if that is given."""
+        scale, shift = rows.at(self.pixels)
+        result = torch.empty_like(shift, dtype=self.x.dtype) if out is None else out
+        torch.addcmul(self.shaped(shift), self.x, self.shaped(scale), out=self.shaped(result))
+        return result if slope == 1.0 else F.leaky_relu_(result, slope)
 
     def add_up(self, gradient: Tensor, x_gradient: Tensor) -> None:
         """Write the gradient of the input, (lines, w, C) in all, from that of its copies."""
@@ -160,8 +183,8 @@ class _Rows:
                 copies=self.copies,
             )
 
-    def new_output(self) -> Tensor:
-        lines, width, channels = self.x.shape
+    def new_output(self, channels: int) -> Tensor:
+        lines, width, _ = self.x.shape
         return self.x.new_empty(lines * width * self.copies**2, channels)
 
     def as_image(self, rows: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from spade_core.memory_format import channels_last_parameters
 from spade_core.modulation import Modulation, modulate
 from spade_core.moments import shared_moments
 from spade_core.patch_tables import patch_table
+from spade_core.plain import computes_plainly
 from spade_core.row_sums import sum_rows
 from spade_core.settings import NormKind
 from spade_core.sync_batch_norm import SyncBatchNorm2d
@@ -72,7 +73,7 @@ class SPADE(nn.Module):
 
         A leaky ReLU with ``slope`` follows: 1 is none, 0 ReLU.
         """
-        if torch.compiler.is_compiling():
+        if computes_plainly():
             modulated = self.at_every_pixel(x, label_map)
             return modulated if slope == 1.0 else F.leaky_relu(modulated, slope)
         (modulation,) = modulations([self], label_map, (x.shape[2], x.shape[3]))

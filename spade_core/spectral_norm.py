@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spade_core.memory_format import channels_last_parameters
+from spade_core.plain import computes_plainly
 
 _EPS = 1e-12
 
@@ -161,7 +162,7 @@ class SpectralNormConv2d(SpectralNormConvolution, nn.Conv2d):
 
     def _divides_output(self, input: Tensor) -> bool:
         """Whether the output is smaller than the weight, so that dividing it is the cheaper way."""
-        if input.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+        if input.device.type != "cpu" or torch.is_autocast_enabled("cpu") or computes_plainly():
             return False
         pixels = input.shape[0] * input.shape[2] * input.shape[3] // (self.stride[0] * self.stride[1])
         return pixels * self.out_channels < self.weight_orig.numel()
