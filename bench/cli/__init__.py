@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from bench.cli import catalogue, cluster, data, doctor, evaluation, runs, steering, studies, watching, weights
+from bench.cli import (
+    benchmark,
+    catalogue,
+    cluster,
+    data,
+    doctor,
+    evaluation,
+    runs,
+    steering,
+    studies,
+    watching,
+    weights,
+)
 
 app = typer.Typer(
     name="run_study.py",
@@ -20,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster):
+for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
     module.register(app)
 
 
