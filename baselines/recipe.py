@@ -12,7 +12,9 @@ from typing import Literal, get_args
 
 from spade_core.settings import DiscriminatorSettings, EncoderSettings, Initialization
 
-StepName = Literal["shared", "pix2pixhd"]
+StepName = Literal["shared", "pix2pixhd", "crn"]
+PerceptualNetwork = Literal["vgg19", "vgg19-caffe", "efficientnet-lite0"]
+"""By the name of its weights file: torchvision's VGG19; Caffe's, for CRN; a small substitute for CRN's."""
 Adversarial = Literal["hinge", "least_squares"]
 
 
@@ -53,7 +55,7 @@ class Recipe:
     name: str = field(metadata={"semantic": False})
     """``code``, ``paper`` or a system's own name."""
     step: StepName = "shared"
-    """Which optimisation step: the shared one (fake made anew for the discriminator) or pix2pixHD's own."""
+    """Which optimisation step: the shared one (fake made anew for the discriminator), pix2pixHD's own, or CRN's."""
     learning_rate_generator: float = 1e-4
     learning_rate_discriminator: float = 4e-4
     beta1: float = 0.0
@@ -61,7 +63,12 @@ class Recipe:
     adversarial: Adversarial = "hinge"
     feature_matching_weight: float = 10.0
     perceptual_weight: float = 10.0
-    """Weight of the VGG19 loss; 0 switches it off, and then no weights file is needed."""
+    """Weight of the perceptual loss; 0 switches it off, and then no weights file is needed."""
+    perceptual_network: PerceptualNetwork = field(default="vgg19", metadata={"semantic": "unless default"})
+    """Whose features the perceptual loss compares."""
+    balance_after_epochs: int | None = field(default=None, metadata={"semantic": "unless default"})
+    """After so many epochs each term of the perceptual loss is divided by what it was on average in the last of them;
+    None leaves the divisors as they are. CRN's step only."""
     kl_weight: float = 0.2
     """Weight of the KL divergence in its mean form; acts with an image encoder only."""
     discriminator: DiscriminatorSettings | None = DiscriminatorSettings()
@@ -77,7 +84,12 @@ class Recipe:
     """Where each field's value comes from."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("step", StepName), ("adversarial", Adversarial), ("initialization", Initialization)):
+        for name, allowed in (
+            ("step", StepName),
+            ("adversarial", Adversarial),
+            ("initialization", Initialization),
+            ("perceptual_network", PerceptualNetwork),
+        ):
             if getattr(self, name) not in get_args(allowed):
                 listed = ", ".join(map(repr, get_args(allowed)))
                 raise ValueError(f"Recipe.{name} is {getattr(self, name)!r}; allowed are {listed}")
@@ -97,6 +109,9 @@ class Recipe:
                 f"Recipe {self.name!r} has no discriminator but feature_matching_weight="
                 f"{self.feature_matching_weight}; feature matching compares discriminator features: set it to 0"
             )
+        problems = _misfits(self)
+        if problems:
+            raise ValueError(f"Recipe {self.name!r}: " + "; ".join(problems))
         if self.step == "pix2pixhd" and (self.discriminator is None or self.encoder is not None):
             raise ValueError(
                 f"Recipe {self.name!r}: step 'pix2pixhd' needs a discriminator and takes no image encoder; "
@@ -112,6 +127,27 @@ class Recipe:
         for dataset, schedule in self.schedules.items():
             rows.append((f"schedule[{dataset}]", schedule, self.sources.get("schedules", "")))
         return rows
+
+
+def _misfits(recipe: Recipe) -> list[str]:
+    """What does not go together in a recipe of CRN's step, or goes with no other."""
+    problems = []
+    if recipe.balance_after_epochs is not None and recipe.balance_after_epochs < 1:
+        problems.append(f"balance_after_epochs is {recipe.balance_after_epochs}; it must be at least 1, or None")
+    if recipe.step != "crn":
+        if recipe.perceptual_network != "vgg19":
+            problems.append(
+                f"perceptual_network is {recipe.perceptual_network!r}; step {recipe.step!r} compares features of "
+                f"'vgg19'"
+            )
+        if recipe.balance_after_epochs is not None:
+            problems.append(f"balance_after_epochs is for step 'crn'; step {recipe.step!r} has fixed weights")
+        return problems
+    if recipe.perceptual_network == "vgg19":
+        problems.append("step 'crn' compares features of 'vgg19-caffe' or 'efficientnet-lite0', not of 'vgg19'")
+    if recipe.discriminator is not None or recipe.encoder is not None:
+        problems.append("step 'crn' has neither a discriminator nor an image encoder; set both to None")
+    return problems
 
 
 _CODE = "released code (NVlabs/SPADE)"
@@ -135,6 +171,8 @@ CODE = Recipe(
         "adversarial": f"paper section 4 and {_CODE}: hinge, averaged over the discriminators",
         "feature_matching_weight": f"paper appendix (as pix2pixHD) and {_CODE}",
         "perceptual_weight": f"paper appendix (as pix2pixHD) and {_CODE}",
+        "perceptual_network": f"{_CODE}: torchvision's VGG19",
+        "balance_after_epochs": "not used here: the weights of the layers are fixed",
         "kl_weight": "paper appendix: 0.05 per image of a GPU; 4 images on each of 8 GPUs make 0.2 in the mean form",
         "discriminator": f"{_CODE} since 2019-05-21: 2 scales, 4 layers",
         "encoder": "paper section 3: only for style-guided synthesis",
@@ -181,6 +219,8 @@ PIX2PIXHD = Recipe(
         "adversarial": f"{_NVIDIA}: least squares, summed over the discriminators, 0.5 * (fake + real)",
         "feature_matching_weight": _NVIDIA,
         "perceptual_weight": _NVIDIA,
+        "perceptual_network": f"{_NVIDIA}: torchvision's VGG19",
+        "balance_after_epochs": "not used here: the weights of the layers are fixed",
         "kl_weight": "no image encoder in this system",
         "discriminator": f"{_NVIDIA}: 2 scales, n_layers_D 3 (the same five convolutions), no spectral norm",
         "encoder": "not used here (pix2pixHD's instance features are another input)",
@@ -188,5 +228,60 @@ PIX2PIXHD = Recipe(
         "batch_images": "our choice: the batch of the SPADE paper, so that rows see equally many images per step "
         "(pix2pixHD's default is 1)",
         "schedules": "our choice: the SPADE paper's epochs",
+    },
+)
+
+_CQFIO = "released code (CQFIO/PhotographicImageSynthesis)"
+CRN = Recipe(
+    name="crn",
+    step="crn",
+    learning_rate_generator=1e-4,
+    beta1=0.9,
+    beta2=0.999,
+    feature_matching_weight=0.0,
+    perceptual_weight=1.0,
+    perceptual_network="vgg19-caffe",
+    balance_after_epochs=100,
+    kl_weight=0.0,
+    discriminator=None,
+    initialization="crn",
+    batch_images=1,
+    schedules={
+        "coco_stuff": Schedule(epochs=100),
+        "ade20k": Schedule(epochs=200),
+        "ade20k_outdoor": Schedule(epochs=200),
+        "cityscapes": Schedule(epochs=200),
+        "flickr_landscapes": Schedule(epochs=50),
+    },
+    sources={
+        "step": f"Chen and Koltun, section 3, and {_CQFIO}: regression on features, for each class by the best of the "
+        "images of a pass",
+        "learning_rate_generator": _CQFIO,
+        "learning_rate_discriminator": "no discriminator in this system",
+        "beta1": f"{_CQFIO}: TensorFlow's default",
+        "beta2": f"{_CQFIO}: TensorFlow's default",
+        "adversarial": "no discriminator in this system",
+        "feature_matching_weight": "no discriminator in this system",
+        "perceptual_weight": f"{_CQFIO}: the distance at the image and those of the features count alike",
+        "perceptual_network": f"{_CQFIO}: imagenet-vgg-verydeep-19 of MatConvNet (from Caffe), average pooling",
+        "balance_after_epochs": "Chen and Koltun, section 3: rescaled after 100 epochs; the released code has the "
+        "authors' own result as constants, with which we begin",
+        "kl_weight": "no image encoder in this system",
+        "discriminator": "none in this system",
+        "encoder": "none in this system",
+        "initialization": f"{_CQFIO}: TensorFlow-Slim's default, Glorot (uniform, gain 1)",
+        "batch_images": f"Chen and Koltun and {_CQFIO}: 1",
+        "schedules": f"{_CQFIO}: 200 epochs at 256 px (Cityscapes), at a constant rate; our choice elsewhere: the "
+        "SPADE paper's epochs, at a constant rate",
+    },
+)
+
+CRN_SUBSTITUTE = replace(
+    CRN,
+    name="crn-efficientnet-lite0",
+    perceptual_network="efficientnet-lite0",
+    sources={
+        **CRN.sources,
+        "perceptual_network": "our substitute, where imagenet-vgg-verydeep-19.mat is not at hand",
     },
 )

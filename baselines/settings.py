@@ -9,8 +9,14 @@ from spade_core.label_spec import LabelSpec
 from spade_core.settings import KERNELS, NormKind, Upsampling, one_of, positive, raise_all, smallest_width
 
 if TYPE_CHECKING:
+    from baselines.crn.network import CrnGenerator
     from baselines.pix2pixhd import LocalEnhancer, Pix2pixHDGenerator
     from spade_core.generators import SpadeGenerator
+
+CRN_FIRST_PX = 4
+"""Height of CRN's first refinement module."""
+_CRN_WIDTHS = (1, 1, 1, 1, 1, 1 / 2, 1 / 2, 1 / 8, 1 / 32)
+"""Channels of CRN's modules at 4, 8, ... 1024 px height, as a share of the widest (released code, demo_1024p)."""
 
 Conditioning = Literal["input", "spade", "concat"]
 """Where the label map enters: at the first layer only, also by SPADE in place of every normalization, or also by
@@ -145,3 +151,34 @@ class ConcatDecoderSettings:
         from baselines.concat import concat_decoder
 
         return concat_decoder(self, spec, size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrnSettings:
+    """The cascaded refinement network (Chen and Koltun 2017), for images of 4 to 2047 px height."""
+
+    width: int = 1024
+    """Channels of the modules up to 64 px; half of it at 128 and 256, an eighth at 512, a 32nd at 1024 px. Released:
+    1024."""
+    images: int = 9
+    """Images that one pass draws, of which the diversity loss takes the best for each class; 1 is the plain network.
+
+    Released: 9 at 256 px, 1 at 512 and 1024."""
+
+    def __post_init__(self) -> None:
+        raise_all(self, [*positive("width", self.width), *positive("images", self.images)])
+
+    def widths(self, modules: int) -> list[int]:
+        """Output channels of each of so many modules. A ValueError for more than the published network has."""
+        if modules > len(_CRN_WIDTHS):
+            raise ValueError(
+                f"CRN was published with at most {len(_CRN_WIDTHS)} modules (images of up to 2047 px height); these "
+                f"images need {modules}. Resize them"
+            )
+        return [max(1, round(self.width * share)) for share in _CRN_WIDTHS[:modules]]
+
+    def build(self, spec: LabelSpec, size: tuple[int, int]) -> CrnGenerator:
+        """The generator for label maps of ``spec`` and images of ``size`` (height, width) in pixels."""
+        from baselines.crn.network import CrnGenerator
+
+        return CrnGenerator(self, spec, size)

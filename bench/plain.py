@@ -31,15 +31,24 @@ def to_plain(value: Any) -> Any:
 
 
 def semantic(value: Any) -> Any:
-    """Like :func:`to_plain` without the fields whose metadata says ``semantic: False`` (they change no result)."""
+    """Like :func:`to_plain` without the fields whose metadata says ``semantic: False`` (they change no result).
+
+    ``semantic: "unless default"`` leaves a field out where it has its default: one that came later, whose default is
+    what was done before it, so that the identities from before remain.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kept = [item for item in dataclasses.fields(value) if item.metadata.get("semantic", True)]
+        kept = [item for item in dataclasses.fields(value) if _counts(item, getattr(value, item.name))]
         return {item.name: semantic(getattr(value, item.name)) for item in kept}
     if isinstance(value, Mapping):
         return {str(key): semantic(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [semantic(item) for item in value]
     return to_plain(value)
+
+
+def _counts(item: dataclasses.Field[Any], value: Any) -> bool:
+    rule = item.metadata.get("semantic", True)
+    return bool(value != item.default) if rule == "unless default" else bool(rule)
 
 
 def content_hash(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,13 @@ def initialize(module: nn.Module, scheme: Initialization) -> None:
       longer is the parameter. Biases 0.
     - ``glorot``: the paper's text. Glorot with the same gain on every layer. Biases 0.
     - ``pix2pixhd``: convolutions from N(0, 0.02); their biases and linear layers keep torch's default.
+    - ``crn``: TensorFlow-Slim's default, of the released CRN code. Glorot (uniform, gain 1) on every layer. Biases 0.
 
-    Scales of affine batch norms come from N(1, 0.02), shifts are 0, in all three.
+    Scales of affine batch norms come from N(1, 0.02), shifts are 0, in all of them.
     """
-    if scheme not in ("released", "glorot", "pix2pixhd"):
-        raise ValueError(f"initialization {scheme!r} is unknown; allowed are 'released', 'glorot' and 'pix2pixhd'")
+    if scheme not in get_args(Initialization):
+        allowed = ", ".join(map(repr, get_args(Initialization)))
+        raise ValueError(f"initialization {scheme!r} is unknown; allowed are {allowed}")
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
             if part.affine:
@@ -45,7 +48,9 @@ def _initialize_layer(layer: nn.Conv2d | nn.ConvTranspose2d | nn.Linear, scheme:
         if not isinstance(layer, nn.Linear):
             _draw(weight, lambda values: init.normal_(values, 0.0, _GAIN))
         return
-    if scheme == "glorot" or not spectral:
+    if scheme == "crn":
+        _draw(weight, init.xavier_uniform_)
+    elif scheme == "glorot" or not spectral:
         _draw(weight, lambda values: init.xavier_normal_(values, _GAIN))
     if layer.bias is not None:
         init.zeros_(layer.bias)

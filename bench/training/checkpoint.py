@@ -50,6 +50,7 @@ def save_checkpoint(
             "step": step,
             "networks": {role: network.state_dict() for role, network in work.networks.named().items()},
             "optimizers": {role: optimizer.state_dict() for role, optimizer in work.optimizers.items()},
+            "own": work.state_dict(),
             "average": average.network.state_dict() if average is not None else None,
             "ranks": per_rank,
         }
@@ -174,6 +175,8 @@ def _restore(state: dict[str, Any], work: TrainingStep, average: MovingAverage |
         network.load_state_dict(state["networks"][role])
     for role, optimizer in work.optimizers.items():
         optimizer.load_state_dict(state["optimizers"][role])
+    if state.get("own"):
+        work.load_state_dict(state["own"])
     if average is not None:
         average.network.load_state_dict(state["average"])
     if len(state["ranks"]) != ranks.world:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from baselines.building import build_networks
+from baselines.perceptual import load_perceptual
 from baselines.steps import Networks, TrainingStep, build_step
 from bench.data.dataset import Dataset
 from bench.provenance import provenance
@@ -23,7 +24,6 @@ from bench.training.ema import MovingAverage
 from bench.training.loader import StreamSettings, batches
 from bench.training.logs import Meter, Report, RunLog, check_finite, check_finite_weights, memory_mib
 from bench.training.samples import save_samples
-from spade_core.perceptual import VGG19PerceptualLoss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,7 @@ def train(
         for role, optimizer in work.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = base_rate(run, role) * factor
+        work.epoch = epoch_of(run, step, images)
 
         # One update of every network.
         losses = work(parts)
@@ -177,12 +178,13 @@ def begin(run: RunSpec, folder: RunFolder, networks: Networks, step: int, notes:
 
 
 def perceptual_network(run: RunSpec, device: torch.device) -> nn.Module | None:
-    """The VGG19 loss where the recipe weights it; its file must be there (MissingWeightsError says how)."""
+    """The recipe's perceptual network where it has a weight; its file must be there (MissingWeightsError says how)."""
     if not run.recipe.perceptual_weight:
         return None
     from bench.evaluation.weights import require_weights
 
-    return VGG19PerceptualLoss(weights_file=require_weights("vgg19")).to(device)
+    name = run.recipe.perceptual_network
+    return load_perceptual(name, require_weights(name)).to(device)
 
 
 def check_norm_group(run: RunSpec, ranks: Ranks) -> None:
@@ -214,7 +216,12 @@ def base_rate(run: RunSpec, role: str) -> float:
 def rate_factor(run: RunSpec, step: int, images: int) -> float:
     """What the schedule multiplies the rates with in the step after ``step`` steps."""
     schedule = run.schedule
-    return schedule.factor(step * run.training.batch_images // images + 1) if schedule is not None else 1.0
+    return schedule.factor(epoch_of(run, step, images)) if schedule is not None else 1.0
+
+
+def epoch_of(run: RunSpec, step: int, images: int) -> int:
+    """The epoch, from 1, in which the update after ``step`` steps begins."""
+    return step * run.training.batch_images // images + 1
 
 
 def best_step(folder: RunFolder) -> tuple[int, float] | None:

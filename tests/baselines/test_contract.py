@@ -47,10 +47,14 @@ ADE20K_COUNTS = {
     "spade-decoder-kernel-5": 146_885_571,
     "spade-decoder-random-input": 111_942_595,
     "spade-decoder-encoder": 111_942_595,
+    "crn": 105_119_259,
+    "crn-single": 105_106_947,
 }
 
 NAMES = {
     "concat-decoder",
+    "crn",
+    "crn-single",
     "pix2pixhd",
     "pix2pixhd-local-enhancer",
     "pix2pixhd-pp",

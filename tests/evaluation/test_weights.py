@@ -61,7 +61,7 @@ def test_the_table_answers_what_a_user_asks() -> None:
             assert item.sha256_prefix in item.filename
     needed = {name for protocol in list_protocols() for name in protocol.weights_files}
     assert needed | {name for metric in METRICS.values() for name in metric.weights} <= set(names)
-    assert set(names) <= needed | {"vgg19", "alexnet"}
+    assert set(names) <= needed | {"vgg19", "vgg19-caffe", "alexnet"}
 
 
 def test_files_with_a_name_that_says_nothing_have_a_folder(folder: Path) -> None:

@@ -46,6 +46,7 @@ CASES = {
     "accumulation, sync batch norm": Case(
         run=tiny_run("spade-decoder", side_px=64, accumulate=2, batch_images=8), accumulate=2
     ),
+    "CRN's step, accumulation": Case(run=tiny_run("crn", **FOUR_PARTS), accumulate=2),
     "accumulation, pix2pixHD's step": Case(run=tiny_run("pix2pixhd", **FOUR_PARTS), accumulate=2),
 }
 
@@ -88,6 +89,8 @@ BATCH_NORM = tiny_run("spade-decoder-batch-norm", ranks=2)
 WHOLE = {
     "sync batch norm": tiny_run("spade-decoder", steps=2, side_px=64, ema_halflife_images=8),
     "pix2pixHD's step": tiny_run("pix2pixhd", steps=3),
+    # 16 images: from the fifth step on the loss is divided by its mean over both ranks in the first epoch
+    "CRN's step": tiny_run("crn-single", steps=6, recipe={"balance_after_epochs": 1}),
 }
 
 

@@ -21,6 +21,17 @@ from tests.training.worker import start, train_here, train_until_killed
 RUNS = {
     "shared step": tiny_run("spade-decoder", steps=6),
     "pix2pixHD's step": tiny_run("pix2pixhd", steps=6),
+    # killed in the second epoch, where the loss is divided by its means over the first
+    "CRN's step, its balance": tiny_run(
+        "crn",
+        steps=6,
+        images=8,
+        recipe={
+            "perceptual_weight": 1.0,
+            "perceptual_network": "efficientnet-lite0",
+            "balance_after_epochs": 1,
+        },
+    ),
     "encoder, plain batch norm, moving average": tiny_run(
         "spade-decoder-encoder", steps=6, generator={"norm": "batch"}, ema_halflife_images=10, batch_images=2
     ),
