@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from spade_core.label_spec import LabelSpec
-from spade_core.settings import KERNELS, NormKind, Upsampling, one_of, positive, raise_all, smallest_width
+from spade_core.settings import KERNELS, NormKind, Source, Upsampling, one_of, positive, raise_all, smallest_width
 
 if TYPE_CHECKING:
+    from baselines.conditional import ConditionalDecoder
     from baselines.crn.network import CrnGenerator
     from baselines.pix2pixhd import LocalEnhancer, Pix2pixHDGenerator
     from spade_core.generators import SpadeGenerator
@@ -151,6 +152,106 @@ class ConcatDecoderSettings:
         from baselines.concat import concat_decoder
 
         return concat_decoder(self, spec, size)
+
+
+Condition = Literal["class", "style"]
+"""What scale and shift depend on: the label that covers most of the map, or a style code z."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionalDecoderSettings:
+    """The decoder with scale and shift that are the same at every pixel: conditional batch norm, or AdaIN.
+
+    Conditional batch norm is ``condition="class"`` on batch norm; AdaIN is ``condition="style"`` on instance norm.
+    """
+
+    condition: Condition
+    """Of the class there is one for an image: no data set here has any other, so it is its most frequent label."""
+    norm: NormKind
+    """The normalization that is modulated."""
+    width: int = 64
+    """Channels after the last block of normal upsampling, as in SpadeSettings."""
+    upsampling: Upsampling = "normal"
+    """As in SpadeSettings."""
+    z_dim: int = 256
+    """Length of the style code; unused with the class."""
+    spectral_norm: bool = True
+    """Whether the convolutions of the residual blocks are spectrally normalized."""
+
+    def __post_init__(self) -> None:
+        raise_all(
+            self,
+            [
+                *one_of("condition", self.condition, get_args(Condition)),
+                *one_of("norm", self.norm, get_args(NormKind)),
+                *positive("width", self.width),
+                *one_of("upsampling", self.upsampling, get_args(Upsampling)),
+                *positive("z_dim", self.z_dim),
+                *smallest_width(self.width, self.upsampling),
+            ],
+        )
+
+    @property
+    def source(self) -> Source:
+        """``z`` where the generator takes one, here for its modulation; its first layer sees the label map always."""
+        return "z" if self.condition == "style" else "segmap"
+
+    def build(self, spec: LabelSpec, size: tuple[int, int]) -> ConditionalDecoder:
+        """The generator for label maps of ``spec`` and images of ``size`` (height, width) in pixels.
+
+        A ValueError if the size does not fit the number of upsampling layers.
+        """
+        from baselines.conditional import ConditionalDecoder
+
+        return ConditionalDecoder(self, spec, size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpadeLiteralSettings:
+    """The SPADE decoder as figures 11 and 12 of the paper draw it; a reconstruction.
+
+    Figure 12 doubles seven times from 4 x 4, which gives 512 px; the doubling behind the last block is left out.
+    """
+
+    width: int = 64
+    """As in SpadeSettings."""
+    norm: NormKind = "sync_batch"
+    """As in SpadeSettings."""
+    kernel: int = 3
+    """As in SpadeSettings."""
+    hidden: int = 128
+    """As in SpadeSettings."""
+    source: Source = "z"
+    """What the first layer sees; figure 12 starts from a random vector."""
+    z_dim: int = 256
+    """Length of the random vector; unused without it."""
+    shortcut_kernel: int = 3
+    """Kernel of the shortcut's convolution in px; figure 11 draws 3, the released code has 1."""
+    spectral_norm: bool = True
+    """Whether the convolutions of the residual blocks are spectrally normalized."""
+
+    def __post_init__(self) -> None:
+        raise_all(
+            self,
+            [
+                *positive("width", self.width),
+                *one_of("norm", self.norm, get_args(NormKind)),
+                *one_of("kernel", self.kernel, KERNELS),
+                *positive("hidden", self.hidden),
+                *one_of("source", self.source, get_args(Source)),
+                *positive("z_dim", self.z_dim),
+                *one_of("shortcut_kernel", self.shortcut_kernel, KERNELS),
+            ],
+        )
+
+    def build(self, spec: LabelSpec, size: tuple[int, int]) -> SpadeGenerator:
+        """The generator for label maps of ``spec`` and images of ``size`` (height, width), multiples of 64, in pixels.
+
+        A ValueError if the size does not fit.
+        """
+        from baselines.literal import literal_decoder
+
+        return literal_decoder(self, spec, size)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,23 +89,25 @@ class SpadeGenerator(nn.Module):
         self.up_4: nn.Module | None = block(width, width // 2) if upsampling == "most" else None
         self.conv_img = nn.Conv2d(width // 2 if upsampling == "most" else width, 3, 3, padding=1)
 
-    def forward(self, label_map: LabelMap, z: Tensor | None = None) -> Tensor:
+    def forward(self, label_map: LabelMap, z: Tensor | None = None, *, shown: object | None = None) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] of the size of the label map.
 
+        ``shown`` is what the blocks see beside the features, for blocks that see something else than the label map.
         ``z`` (N, z_dim) is the random vector of a generator built with one; None draws it from a standard normal
         distribution. A ValueError if sizes do not fit, or if ``z`` is given to a generator without.
         """
+        shown = label_map if shown is None else shown
         x: Tensor = self._start(label_map, z)
-        x = self.head_0(x, label_map)
-        x = self.G_middle_0(_double(x), label_map)
+        x = self.head_0(x, shown)
+        x = self.G_middle_0(_double(x), shown)
         if self.upsampling_layers > UPSAMPLING_LAYERS["normal"]:
             x = _double(x)
-        x = self.G_middle_1(x, label_map)
+        x = self.G_middle_1(x, shown)
         for block in (self.up_0, self.up_1, self.up_2, self.up_3, self.up_4):
             if isinstance(block, SpadeResBlock):
-                x = block(x, label_map, doubled=True)
+                x = block(x, shown, doubled=True)
             elif block is not None:
-                x = block(_double(x), label_map)
+                x = block(_double(x), shown)
         return torch.tanh(self.conv_img(leaky_relu(x)))
 
     def released_formats(self) -> Sequence[ReleasedFormat]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from baselines.recipe import Recipe
 from baselines.registry import get_variant
-from baselines.settings import LocalEnhancerSettings
+from baselines.settings import LocalEnhancerSettings, SpadeLiteralSettings
 from baselines.variant import Variant
 from bench.data.synthetic import SyntheticScenes
 from bench.run_spec import DatasetRef, RunSpec, Training, norm_group_images
@@ -34,7 +34,12 @@ def small_recipe(recipe: Recipe, **changes: Any) -> Recipe:
 
 
 def side_of(variant: Variant) -> int:
-    """Height and width in px: instance norm needs more than one pixel at the smallest resolution."""
+    """Height and width in px: instance norm needs more than one pixel at the smallest resolution.
+
+    The figures' decoder doubles six times.
+    """
+    if isinstance(variant.generator, SpadeLiteralSettings):
+        return 64
     return 64 if getattr(variant.generator, "norm", "instance") == "instance" else 32
 
 

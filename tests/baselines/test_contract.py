@@ -47,12 +47,16 @@ ADE20K_COUNTS = {
     "spade-decoder-kernel-5": 146_885_571,
     "spade-decoder-random-input": 111_942_595,
     "spade-decoder-encoder": 111_942_595,
+    # Figure 11's shortcut (102.06M) and figure 12's start together; see tests/baselines/test_family.py.
+    "spade-literal": 104_881_091,
     "crn": 105_119_259,
     "crn-single": 105_106_947,
 }
 
 NAMES = {
+    "adain-decoder",
     "concat-decoder",
+    "conditional-batch-norm-decoder",
     "crn",
     "crn-single",
     "pix2pixhd",
@@ -75,6 +79,7 @@ NAMES = {
     "spade-decoder-no-feature-matching",
     "spade-decoder-no-perceptual",
     "spade-decoder-random-input",
+    "spade-literal",
 }
 
 TABLE_3 = (

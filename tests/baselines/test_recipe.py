@@ -60,7 +60,7 @@ def test_pix2pixhd_has_its_own() -> None:
         ({"batch_images": 0}, r"Recipe.batch_images is 0; it must be at least 1"),
         ({"discriminator": None}, r"has no discriminator but feature_matching_weight=10.0.*set it to 0"),
         ({"adversarial": "wgan"}, r"Recipe.adversarial is 'wgan'; allowed are 'hinge', 'least_squares'"),
-        ({"step": "crn"}, r"Recipe.step is 'crn'; allowed are 'shared', 'pix2pixhd'"),
+        ({"step": "sims"}, r"Recipe.step is 'sims'; allowed are 'shared', 'pix2pixhd', 'crn'"),
         (
             {"step": "pix2pixhd", "discriminator": None, "feature_matching_weight": 0.0},
             r"step 'pix2pixhd' needs a discr",

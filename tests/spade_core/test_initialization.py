@@ -52,6 +52,14 @@ def test_pix2pixhd_draws_weights_and_keeps_biases() -> None:
         assert torch.equal(after[layer].bias, before[layer].bias)
 
 
+def test_crn_is_glorot_uniform_of_gain_1() -> None:
+    _, after = initialized("crn")
+    weight = after[0].weight
+    assert weight.std().item() == pytest.approx(GLOROT_STD / 0.02, rel=0.03)
+    assert weight.abs().max().item() == pytest.approx(3**0.5 * GLOROT_STD / 0.02, rel=0.03)  # a uniform one has a bound
+    assert after[0].bias.abs().max().item() == 0
+
+
 def test_an_unknown_scheme_is_refused() -> None:
-    with pytest.raises(ValueError, match="initialization 'kaiming' is unknown; allowed are 'released', 'glorot' and"):
+    with pytest.raises(ValueError, match="initialization 'kaiming' is unknown; allowed are 'released', 'glorot', "):
         initialize(nn.Linear(1, 1), "kaiming")  # type: ignore[arg-type]
