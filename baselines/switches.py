@@ -1,4 +1,4 @@
-"""The switches of Table 5: each takes one technique out of a variant, or puts one in.
+"""The switches of Table 5, and two more of the paper: each takes one technique out of a variant, or puts one in.
 
 What a technique falls back to is what the released code does with it off (facts: paper section 4, Table 5).
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from baselines.recipe import Recipe
 from baselines.variant import Variant
+from spade_core.settings import DiscriminatorKind
 
 
 def _recipes(variant: Variant, change: Callable[[Recipe], Recipe]) -> Variant:
@@ -72,6 +73,15 @@ def _deeper_discriminator(variant: Variant) -> Variant:
     return _recipes(variant, change)
 
 
+def _discriminator(kind: DiscriminatorKind) -> Callable[[Variant], Variant]:
+    def change(recipe: Recipe) -> Recipe:
+        if recipe.discriminator is None:
+            raise ValueError(f"recipe {recipe.name!r} has no discriminator, so it cannot be one of kind {kind!r}")
+        return replace(recipe, discriminator=replace(recipe.discriminator, kind=kind))
+
+    return lambda variant: _recipes(variant, change)
+
+
 SWITCHES: dict[str, tuple[str, Callable[[Variant], Variant]]] = {
     "no-sync-batch-norm": ("batch norm over the images of each rank alone", _without_sync_batch_norm),
     "no-spectral-norm": ("plain convolutions in generator and discriminator", _without_spectral_norm),
@@ -80,6 +90,8 @@ SWITCHES: dict[str, tuple[str, Callable[[Variant], Variant]]] = {
     "no-perceptual": ("no VGG19 loss, and no weights file needed", _without_perceptual),
     "no-feature-matching": ("no feature matching loss", _without_feature_matching),
     "deeper-discriminator": ("one more layer in each discriminator", _deeper_discriminator),
+    "resnet-discriminator": ("discriminators of residual blocks", _discriminator("resnet")),
+    "spade-discriminator": ("SPADE in place of the discriminators' instance norms", _discriminator("spade")),
 }
 
 

@@ -141,7 +141,7 @@ class MultiscaleDiscriminator(nn.Module):
         results = []
         for index, discriminator in enumerate(self.discriminators):
             if index > 0:
-                x = replace(x, images=_halved(x.images)) if isinstance(x, Conditioned) else _halved(x)
+                x = replace(x, images=halved(x.images)) if isinstance(x, Conditioned) else halved(x)
             results.append(discriminator(x, index))
         return results
 
@@ -170,5 +170,14 @@ class MultiscaleDiscriminator(nn.Module):
         return formats if self.spectral_norm else formats[::-1]
 
 
-def _halved(x: Tensor) -> Tensor:
+def doubling_widths(layers: int, width: int) -> list[int]:
+    """Output channels of so many layers: ``width``, then twice as many each, up to 512."""
+    widths = [width]
+    while len(widths) < layers:
+        widths.append(min(2 * widths[-1], _MOST_CHANNELS))
+    return widths
+
+
+def halved(x: Tensor) -> Tensor:
+    """Images at half the size, as the discriminator of the next scale sees them (pix2pixHD's released code)."""
     return F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)

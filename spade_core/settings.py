@@ -7,13 +7,14 @@ configuration for COCO-Stuff and ADE20K at 256 x 256 pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 from spade_core.label_spec import LabelSpec
 
 if TYPE_CHECKING:
-    from spade_core.discriminators import MultiscaleDiscriminator
+    from torch import nn
+
     from spade_core.encoder import ImageEncoder
     from spade_core.generators import SpadeGenerator
 
@@ -23,6 +24,8 @@ NormKind = Literal["sync_batch", "batch", "instance"]
 """Statistics over all ranks, over the local batch, or over each image."""
 Source = Literal["segmap", "z"]
 """What the first layer of the decoder sees: the small label map, or a random vector."""
+DiscriminatorKind = Literal["patch", "resnet", "spade"]
+"""The paper's; residual blocks; the paper's with SPADE in place of its instance norms."""
 Initialization = Literal["released", "glorot", "pix2pixhd", "crn"]
 """The schemes of ``spade_core.initialization.initialize``."""
 
@@ -101,12 +104,14 @@ def smallest_width(width: int, upsampling: Upsampling) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorSettings:
-    """The multi-scale patch discriminator (paper, figure 13; pix2pixHD's, with spectral norm)."""
+    """The multi-scale patch discriminator (paper, figure 13; pix2pixHD's, with spectral norm), and others like it."""
 
+    kind: DiscriminatorKind = field(default="patch", metadata={"semantic": "unless default"})
+    """``resnet`` and ``spade`` are reconstructions: the paper says that it tried such, and no more."""
     scales: int = 2
     """Discriminators, each on an image of half the size of the one before."""
     layers: int = 4
-    """Convolutions before the one that gives the logits; the last of them has stride 1, the others 2.
+    """Convolutions (residual blocks) before the one that gives the logits; the last of them has stride 1, the others 2.
 
     4 is the released SPADE (its n_layers_D 4) and pix2pixHD (whose n_layers_D 3 counts one less); 5 is the
     deeper discriminator of Table 5."""
@@ -114,18 +119,36 @@ class DiscriminatorSettings:
     """Channels of the first convolution; doubled up to 512. Released: ndf."""
     spectral_norm: bool = True
     """Whether the convolutions between first and last are spectrally normalized, and then without biases as in the
-    released SPADE. Without it they have biases, as in pix2pixHD."""
+    released SPADE. Without it they have biases, as in pix2pixHD. Residual blocks have it in every convolution."""
+    hidden: int = field(default=128, metadata={"semantic": "unless default"})
+    """Channels inside SPADE; unused without it."""
+    kernel: int = field(default=3, metadata={"semantic": "unless default"})
+    """Kernel of the convolutions inside SPADE in px; unused without it."""
 
     def __post_init__(self) -> None:
-        problems = [*positive("scales", self.scales), *positive("width", self.width)]
+        problems = [
+            *one_of("kind", self.kind, get_args(DiscriminatorKind)),
+            *positive("scales", self.scales),
+            *positive("width", self.width),
+            *positive("hidden", self.hidden),
+            *one_of("kernel", self.kernel, KERNELS),
+        ]
         if self.layers < 2:
             problems.append(f"layers is {self.layers}; it must be at least 2 (the first and one with stride 1)")
         raise_all(self, problems)
 
-    def build(self, spec: LabelSpec) -> MultiscaleDiscriminator:
-        """The discriminator for the one-hot maps of ``spec`` with an RGB image behind them."""
-        from spade_core.discriminators import MultiscaleDiscriminator
+    def build(self, spec: LabelSpec) -> nn.Module:
+        """The discriminator for the one-hot maps of ``spec`` with an RGB image behind them.
 
+        It maps a ``Conditioned`` to the outputs of all layers for each scale, the last of them the logits.
+        """
+        from spade_core.discriminators import MultiscaleDiscriminator
+        from spade_core.other_discriminators import multiscale_residual, multiscale_spade
+
+        if self.kind == "resnet":
+            return multiscale_residual(self, spec.channels + 3)
+        if self.kind == "spade":
+            return multiscale_spade(self, spec.channels + 3)
         return MultiscaleDiscriminator(
             spec.channels + 3,
             scales=self.scales,

@@ -33,6 +33,7 @@ _DECODER = Variant(
 )
 
 _NO_NUMBER = "the paper prints this row in Table 4, but its number is not known to us and stays blank"
+_TRIED = "the paper says that such discriminators gave similar results at a higher cost in memory, and no more"
 
 VARIANTS = (
     _DECODER,
@@ -120,6 +121,24 @@ VARIANTS = (
         summary="decoder with SPADE against discriminators of one more layer",
         recipes=_both(discriminator=DiscriminatorSettings(layers=5)),
         table_rows=("Table 5: Ours w/ a deeper discriminator",),
+    ),
+    replace(
+        _DECODER,
+        name="spade-decoder-resnet-discriminator",
+        summary="decoder with SPADE against discriminators of residual blocks",
+        recipes=_both(discriminator=DiscriminatorSettings(kind="resnet")),
+        table_rows=(),
+        provenance="reconstruction",
+        provenance_note=f"residual blocks at the strides and channels of the patch discriminator; {_TRIED}",
+    ),
+    replace(
+        _DECODER,
+        name="spade-decoder-spade-discriminator",
+        summary="decoder with SPADE against patch discriminators with SPADE inside",
+        recipes=_both(discriminator=DiscriminatorSettings(kind="spade")),
+        table_rows=(),
+        provenance="reconstruction",
+        provenance_note=f"SPADE on instance norm in place of the discriminators' instance norms; {_TRIED}",
     ),
     replace(
         _DECODER,

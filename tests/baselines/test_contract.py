@@ -79,6 +79,8 @@ NAMES = {
     "spade-decoder-no-feature-matching",
     "spade-decoder-no-perceptual",
     "spade-decoder-random-input",
+    "spade-decoder-resnet-discriminator",
+    "spade-decoder-spade-discriminator",
     "spade-literal",
 }
 

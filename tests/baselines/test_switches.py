@@ -57,6 +57,8 @@ def discriminator(name: str = "spade-decoder", **changes: object) -> object:
         ("spade-decoder", "no-perceptual", {}, {"perceptual_weight": 0.0}),
         ("spade-decoder", "no-feature-matching", {}, {"feature_matching_weight": 0.0}),
         ("spade-decoder", "deeper-discriminator", {}, {"discriminator": discriminator(layers=5)}),
+        ("spade-decoder", "resnet-discriminator", {}, {"discriminator": discriminator(kind="resnet")}),
+        ("spade-decoder", "spade-discriminator", {}, {"discriminator": discriminator(kind="spade")}),
     ],
 )
 def test_a_switch_changes_these_fields_and_no_others(
@@ -84,6 +86,8 @@ def test_switches_add_up_to_the_last_row_of_table_5_but_one() -> None:
         ("no-feature-matching", "spade-decoder-no-feature-matching"),
         ("deeper-discriminator", "spade-decoder-deeper-discriminator"),
         ("no-sync-batch-norm", "spade-decoder-batch-norm"),
+        ("resnet-discriminator", "spade-decoder-resnet-discriminator"),
+        ("spade-discriminator", "spade-decoder-spade-discriminator"),
     ],
 )
 def test_rows_of_table_5_are_the_switched_decoder(switch: str, registered: str) -> None:
