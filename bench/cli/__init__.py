@@ -13,6 +13,7 @@ from bench.cli import (
     data,
     doctor,
     evaluation,
+    figure3,
     runs,
     steering,
     studies,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
     module.register(app)
+figure3.register(app)
 
 
 def main() -> None:
