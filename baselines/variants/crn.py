@@ -18,8 +18,7 @@ _NINE = Variant(
     provenance_note=(
         "the SPADE paper retrained CRN with its authors' code and does not say whether with 9 images or 1, nor which "
         "of the 9 was scored: here the released default for 256 px, and the first image. The authors' constants for "
-        "256x512 Cityscapes hold for other sizes and data sets too. Recipe crn-efficientnet-lite0 compares features of "
-        "EfficientNet-Lite0 in place of VGG19's"
+        "256x512 Cityscapes hold for other sizes and data sets too"
     ),
 )
 
@@ -32,8 +31,7 @@ VARIANTS = (
         generator=CrnSettings(images=1),
         table_rows=(),
         provenance_note=(
-            "the released code draws one image at 512 and 1024 px only; here its network for 256 px with one. Recipe "
-            "crn-efficientnet-lite0 compares features of EfficientNet-Lite0 in place of VGG19's"
+            "the released code draws one image at 512 and 1024 px only; here its network for 256 px with one"
         ),
     ),
 )

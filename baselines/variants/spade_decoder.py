@@ -129,7 +129,10 @@ VARIANTS = (
         recipes=_both(discriminator=DiscriminatorSettings(kind="resnet")),
         table_rows=(),
         provenance="reconstruction",
-        provenance_note=f"residual blocks at the strides and channels of the patch discriminator; {_TRIED}",
+        provenance_note=(
+            f"residual blocks at the strides and channels of the patch discriminator; {_TRIED}. A step of 4 images at "
+            "256 px (ADE20K, float32) holds 4.1 GiB of tensors where the patch discriminator's holds 3.3 (estimated)"
+        ),
     ),
     replace(
         _DECODER,
@@ -138,7 +141,10 @@ VARIANTS = (
         recipes=_both(discriminator=DiscriminatorSettings(kind="spade")),
         table_rows=(),
         provenance="reconstruction",
-        provenance_note=f"SPADE on instance norm in place of the discriminators' instance norms; {_TRIED}",
+        provenance_note=(
+            f"SPADE on instance norm in place of the discriminators' instance norms; {_TRIED}. A step of 4 images at "
+            "256 px (ADE20K, float32) holds 3.4 GiB of tensors where the patch discriminator's holds 3.3 (estimated)"
+        ),
     ),
     replace(
         _DECODER,

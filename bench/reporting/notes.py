@@ -69,6 +69,15 @@ def _row_notes(study: Study, measured: Sequence[MeasuredRow]) -> list[str]:
             if item.row and item.row.variant.provenance == kind:
                 reasons.setdefault(item.row.variant.provenance_note, []).append(item.label)
         notes += [f"{sign} {kind}, {' and '.join(labels)}: {reason}." for reason, labels in reasons.items()]
+    substituted = [
+        item.label
+        for item in measured
+        if item.row and item.row.recipe.perceptual_weight and item.row.recipe.perceptual_network == "efficientnet-lite0"
+    ]
+    if substituted:
+        notes.append(
+            f"Perceptual loss on features of EfficientNet-Lite0 in place of VGG19's: {', '.join(substituted)}."
+        )
     best = [
         item.label for item in measured if any(evaluation.spec.selection == "best" for evaluation in item.evaluations)
     ]

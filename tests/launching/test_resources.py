@@ -73,7 +73,7 @@ def test_memory_grows_with_the_images() -> None:
     assert {memory.lasting for memory in by_images} == {by_images[0].lasting}
 
 
-@pytest.mark.parametrize("name", ["concat-decoder", "pix2pixhd", "pix2pixhd-pp-spade"])
+@pytest.mark.parametrize("name", ["concat-decoder", "crn", "pix2pixhd", "pix2pixhd-pp-spade"])
 def test_every_kind_of_network_can_be_estimated(name: str) -> None:
     variant = small(get_variant(name))
     run = replace(
