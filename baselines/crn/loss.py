@@ -6,6 +6,7 @@ Letters of shapes: N label maps, I images drawn for each, K labels, T terms (the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -31,7 +32,10 @@ def class_distances(drawn: Tensor, real: Tensor, masks: Tensor) -> Tensor:
     several = drawn.reshape(len(real), -1, *drawn.shape[1:])
     difference = (several - real[:, None]).abs().mean(2, dtype=kind)
     share = area_averaged(masks, (drawn.shape[2], drawn.shape[3])).to(kind)
-    return torch.bmm(difference.flatten(2), share.flatten(2).transpose(1, 2)) / (drawn.shape[2] * drawn.shape[3])
+    device = drawn.device.type  # meta has no autocast to switch off
+    with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):  # sums over many pixels
+        sums = torch.bmm(difference.flatten(2), share.flatten(2).transpose(1, 2))
+    return sums / (drawn.shape[2] * drawn.shape[3])
 
 
 def mostly_the_best(distances: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:

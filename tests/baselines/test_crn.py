@@ -137,6 +137,17 @@ def test_the_loss_takes_the_best_image_for_each_class() -> None:
     torch.testing.assert_close(mostly_the_best(one, scales[:1])[0][0], F.l1_loss(pairs[0][0][::k], pairs[0][1]))
 
 
+def test_distances_are_summed_in_float32_whatever_the_features_are() -> None:
+    torch.manual_seed(3)
+    masks = F.one_hot(torch.randint(0, 3, (1, 32, 32)), 3).permute(0, 3, 1, 2).float()
+    drawn, real = torch.randn(2, 4, 32, 32), torch.randn(1, 4, 32, 32)
+    expected = class_distances(drawn, real, masks)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = class_distances(drawn, real, masks)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+
+
 def test_terms_are_divided_by_their_mean_over_the_epoch_agreed() -> None:
     balance, again = TermBalance(2, after_epochs=2), TermBalance(2, after_epochs=2)
     for epoch, terms in ((1, [9.0, 9.0]), (2, [1.0, 4.0]), (2, [3.0, 8.0]), (3, [7.0, 7.0]), (4, [5.0, 5.0])):
