@@ -34,6 +34,9 @@ _SLOWEST_BYTES_PER_S = 256
 _MARGIN_BYTES = 1 << 26
 _PASSING_STATUS = (408, 425, 429, 500, 502, 503, 504)
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "RANK", "WORLD_SIZE")
+_PYTORCH = ("PyTorch", (b"PK\x03\x04", b"\x80"))
+_MATLAB = ("MATLAB", (b"MATLAB 5.0",))
+"""Kinds of files, and how they begin."""
 _PAGE = re.compile(rb"\s*<(!doctype|html|\?xml|head)", re.IGNORECASE)
 
 
@@ -279,8 +282,9 @@ def _checked_content(entry: WeightsFile, target: Path, part: Path) -> str:
         head = file.read(64)
     digest = file_sha256(part)
     problem = digest_problem(entry, target.name, digest)
-    if not head.startswith((b"PK\x03\x04", b"\x80")):
-        problem = f"what came is no PyTorch file (it begins with {head[:16]!r})"
+    kind, beginnings = _MATLAB if target.suffix == ".mat" else _PYTORCH
+    if not head.startswith(beginnings):
+        problem = f"what came is no {kind} file (it begins with {head[:16]!r})"
     elif entry.size_bytes is not None and _size(part) != entry.size_bytes:
         problem = f"what came has {_size(part):,} bytes; the file has {entry.size_bytes:,}"
     elif not problem:

@@ -168,6 +168,16 @@ def test_what_is_no_weights_file_is_refused(
     assert len(server.asked) == 1
 
 
+def test_a_matlab_file_begins_otherwise(server: Server, tmp_path: Path) -> None:
+    entry = replace(UNKNOWN, filename="vgg.mat")
+    with pytest.raises(FetchError, match=r"is no MATLAB file \(it begins with b'PK"):
+        get(server, tmp_path, entry)
+    server.content = b"MATLAB 5.0 MAT-file, Platform: GLNXA64" + bytes(1000)
+    assert get(server, tmp_path, entry).path.read_bytes() == server.content
+    with pytest.raises(FetchError, match=r"is no PyTorch file \(it begins with b'MATLAB"):
+        get(server, tmp_path, UNKNOWN)
+
+
 def test_the_announced_size_is_looked_at_before_anything_is_sent(server: Server, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"it has 300,004 bytes there; the file has 7"):
         get(server, tmp_path, replace(ENTRY, size_bytes=7))
