@@ -84,6 +84,20 @@ def test_every_kind_of_network_can_be_estimated(name: str) -> None:
     assert training_need(run, 2).gpu_gib is not None
 
 
+def test_the_papers_other_discriminators_take_more_memory() -> None:
+    """As the paper says of residual ones and of SPADE inside; the discriminator outweighs the generator here."""
+
+    def peak(kind: str) -> int:
+        run = tiny_run(side_px=64)
+        assert run.recipe.discriminator is not None
+        chosen = replace(run.recipe.discriminator, kind=kind, width=32)  # type: ignore[arg-type]
+        return step_memory(replace(run, recipe=replace(run.recipe, discriminator=chosen)), SYNTHETIC, 4).peak
+
+    patch = peak("patch")
+    assert peak("resnet") > 1.2 * patch
+    assert peak("spade") > 1.05 * patch
+
+
 def test_the_size_of_a_checkpoint_is_that_of_the_file(tmp_path: Path) -> None:
     run = tiny_run(ema_halflife_images=100, generator={"width": 16}, side_px=32)
     networks = build_networks(run.generator, run.recipe, SYNTHETIC, run.dataset.size, 0)
