@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,15 @@ def test_a_folder_that_is_wrong_is_not_passed_over(
     monkeypatch.setenv("SPADE_BENCH_DATA_CITYSCAPES", str(tmp_path / "nowhere"))
     with pytest.raises(DatasetError, match=r"nowhere .*is not a folder"):
         get_study("table3")
+
+
+def test_a_row_with_a_batch_of_its_own_draws_as_many_images(no_data: None) -> None:
+    study = get_study("quickstart")
+    row, (dataset,) = study.rows[0], study.datasets
+    whole, small = study.run(row, dataset, 0).training, study.run(replace(row, batch_images=3), dataset, 0).training
+    assert (whole.batch_images, whole.steps) == (8, 250)
+    assert (small.batch_images, small.steps, small.norm_group_images) == (3, 667, 3)
+    kept = replace(study, rows=(replace(row, batch_images=3),))
+    assert Study.from_json(kept.to_json(), "here") == kept
+    with pytest.raises(ValueError, match=r"batch_images is 0; it must be at least 1"):
+        replace(row, batch_images=0)
