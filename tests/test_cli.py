@@ -34,7 +34,7 @@ VERBS = [
     "run",
     "show",
 ]
-VERBS += ["status", "train", "why"]
+VERBS += ["status", "synthesize", "train", "why"]
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}
@@ -186,6 +186,10 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["evaluate", "--store", "STORE"], "give exactly one of --run, --images, --checkpoint, --real; given: none"),
         (["evaluate", "--images", "STORE"], "--images needs --dataset"),
         (["evaluate", "--checkpoint", "x.pth", "--dataset", "synthetic"], "--checkpoint x.pth needs --variant"),
+        (["synthesize", "--labels", "m.png"], "give exactly one of --run and --checkpoint; given: none"),
+        (["synthesize", "--run", "r", "--variant", "spade"], "--variant mean nothing with --run; leave them out"),
+        (["synthesize", "--checkpoint", "x.pth", "--variant", "spade"], "--checkpoint x.pth needs --dataset"),
+        ([*TRAIN, "--steps", "2", "--encoder-width", "8"], "--encoder-width 8: variant 'pix2pixhd-pp' has no image"),
     ],
 )
 def test_a_users_error_is_one_message(
