@@ -26,6 +26,7 @@ VERBS = [
     "fetch-weights",
     "list",
     "logs",
+    "paint",
     "params",
     "plan",
     "prepare",
@@ -189,6 +190,8 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["synthesize", "--labels", "m.png"], "give exactly one of --run and --checkpoint; given: none"),
         (["synthesize", "--run", "r", "--variant", "spade"], "--variant mean nothing with --run; leave them out"),
         (["synthesize", "--checkpoint", "x.pth", "--variant", "spade"], "--checkpoint x.pth needs --dataset"),
+        (["paint"], "give exactly one of --run and --checkpoint; given: none"),
+        (["paint", "--run", "r", "--port", "99999"], "--port is 99999; it must be from 0 (any free one) to 65535"),
         ([*TRAIN, "--steps", "2", "--encoder-width", "8"], "--encoder-width 8: variant 'pix2pixhd-pp' has no image"),
     ],
 )

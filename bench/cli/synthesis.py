@@ -1,4 +1,4 @@
-"""The verbs of a trained generator at work: synthesize."""
+"""The verbs of a trained generator at work: synthesize, paint."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ WeightsOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Add this module's verb to the command line."""
+    """Add this module's verbs to the command line."""
     app.command("synthesize")(synthesize)
+    app.command("paint")(paint)
 
 
 def synthesize(
@@ -250,3 +251,62 @@ def _tell(done: Synthesized) -> None:
         for name, why in done.diversity.missing.items():
             print(f"  {name} n/a     {why}")
     print(f"written: {done.folder}  (contact.png, manifest.json)")
+
+
+def paint(
+    run: RunOption = None,
+    checkpoint: CheckpointOption = None,
+    variant: VariantOption = None,
+    encoder: EncoderOption = None,
+    dataset: DatasetOption = None,
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    size: SizeOption = None,
+    step: StepOption = None,
+    weights: WeightsOption = None,
+    width: WidthOption = None,
+    convention: ConventionOption = None,
+    root: DataRootOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    device: DeviceOption = "auto",
+) -> None:
+    """Draw label maps on a page of this machine, and see at once what a model makes of them.
+
+    The page offers the data set's classes and validation maps, style images where the model has an image encoder,
+    seeds where it takes z. It listens on 127.0.0.1 alone; from another machine: ssh -L PORT:127.0.0.1:PORT HOST.
+    """
+    import webbrowser
+
+    from bench.data.dataset import DatasetError
+    from bench.synthesis.paint.server import HOST, listening, serve
+    from bench.synthesis.paint.studio import Studio
+
+    options = ModelOptions(
+        run=run,
+        checkpoint=checkpoint,
+        variant=variant,
+        encoder=encoder,
+        dataset=dataset,
+        size=size,
+        step=step,
+        weights=weights,
+        width=width,
+        convention=convention,
+        store=store,
+        device=device,
+    )
+    opened = listening(port)
+    model = options.opened()
+    try:
+        maps = validation_split(model, run, root, store)
+    except DatasetError as error:
+        maps = None
+        print(f"no maps to start from, the page begins blank: {str(error).splitlines()[0]}")
+    address = f"http://{HOST}:{opened.getsockname()[1]}/"
+    print(f"{model.name}\npaint at {address} (Ctrl-C ends it)", flush=True)
+    if browser:
+        webbrowser.open(address)
+    try:
+        serve(Studio(model, maps), opened).run(sockets=[opened])
+    except KeyboardInterrupt:
+        print("closed")
