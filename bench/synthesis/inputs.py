@@ -228,5 +228,5 @@ def _out_of_range(wrong: Sequence[tuple[int, int]], last: int, entry: DatasetEnt
     care = f", and {entry.dont_care_value} for don't care" if entry.dont_care_value is not None else ""
     return (
         f"label {listed}{more}; allowed in {entry.name} are 0 to {last}{care}. Renumber the map "
-        f"(./run_study.py show dataset {entry.name} lists the classes)"
+        f"(its classes: ./run_study.py show dataset {entry.name})"
     )
