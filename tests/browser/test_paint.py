@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from bench.data.registry import dataset_spec
 from bench.data.synthetic import SyntheticScenes
 from bench.data.world.classes import CAR, NAMES, ROAD, SKY
 from bench.store import Store
+from bench.synthesis.model import Synthesizer
 from bench.synthesis.paint.studio import Studio
+from spade_core.settings import SpadeSettings
 from tests.browser.chromium import Browser
 from tests.synthesis.conftest import opened, saved_run, write_map
 from tests.synthesis.serving import served
@@ -259,6 +263,34 @@ def test_everything_can_be_reached_and_has_a_name(page: Page) -> None:
         .map(e => e.outerHTML)"""
     assert page.browser.run(script) == []
     assert page.browser.run("return document.querySelectorAll('[tabindex=\"-1\"]').length") == 0
+
+
+def test_many_classes_begin_with_those_of_the_map(browser: Browser, tmp_path: Path) -> None:
+    entry = dataset_spec("coco_stuff")
+    generator = SpadeSettings(width=1, hidden=2).build(entry.spec, (SIDE, SIDE)).eval()
+    model = Synthesizer(
+        name="many",
+        stem="many",
+        entry=entry,
+        size=(SIDE, SIDE),
+        generator=generator,
+        encoder=None,
+        z_dim=None,
+        of_label=np.arange(entry.spec.ids),
+        device=torch.device("cpu"),
+    )
+    ids = np.full((SIDE, SIDE), 154, np.uint8)
+    ids[:4] = 255  # don't care
+    Image.fromarray(ids).save(tmp_path / "sand.png")
+    with served(Studio(model)) as port:
+        page = Page(browser, f"http://127.0.0.1:{port}/")
+        page.give("map-file", tmp_path / "sand.png")
+        first = (
+            "return [...document.querySelectorAll('#classes button')].slice(0, 3).map(each => Number(each.dataset.id))"
+        )
+        page.browser.until(lambda: page.browser.run(first) == [154, 182, 0], "the classes of the map first")
+        page.image()
+        page.quiet()
 
 
 def test_a_model_without_z_offers_none(browser: Browser, addresses: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.data.registry import dataset_spec
 from bench.data.synthetic import SyntheticScenes
 from bench.evaluation.generate import noise_for
 from bench.synthesis.model import Synthesizer
@@ -44,6 +46,7 @@ def test_the_page_is_whole_and_forbids_everything_foreign(client: Client) -> Non
         status, body, headers = client.ask("GET", path)
         assert (status, headers["content-type"].split(";")[0]) == (200, kind)
         assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["cross-origin-resource-policy"] == "same-origin"
         assert b"//cdn" not in body
         assert b"https://" not in body
     assert client.ask("GET", "/../pyproject.toml")[0] == 404
@@ -55,6 +58,12 @@ def test_the_model_is_described(client: Client, styled: Synthesizer) -> None:
     assert (told["width"], told["height"], told["z"], told["styles"]) == (32, 32, True, True)
     assert told["classes"][2] == {"id": 2, "name": "sun", "colour": [255, 209, 71]}
     assert told["maps"] == [MAPS.sample_id(index) for index in range(4)]
+
+
+def test_a_blank_map_begins_with_a_class_that_counts(plain: Synthesizer) -> None:
+    for name, first in (("synthetic", 0), ("cityscapes", 7), ("ade20k", 1), ("coco_stuff", 0)):
+        model = replace(plain, entry=dataset_spec(name))
+        assert Studio(model).described()["first"] == first
 
 
 def test_a_render_is_the_models_image(client: Client, styled: Synthesizer) -> None:

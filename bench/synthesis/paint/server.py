@@ -40,6 +40,7 @@ _HEADERS = {
     ),
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
     b"cache-control": b"no-store",
 }
 T = TypeVar("T")

@@ -53,6 +53,7 @@ class Studio:
                 {"id": number, "name": name, "colour": list(colours[number])}
                 for number, name in enumerate(entry.class_names)
             ],
+            "first": next(number for number in range(entry.spec.ids) if number not in entry.ignore_ids),
             "z": self.model.z_dim is not None,
             "styles": self.model.encoder is not None,
             "maps": [maps.sample_id(index) for index in offered] if maps is not None else [],

@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const WAIT_MS = 40; // changes within so long become one request
 const IDLE_MS = 350; // samples are drawn when nothing has changed for so long
 const SAMPLES = 6;
+const MANY_CLASSES = 30;
 const LARGEST_SEED = 2 ** 31 - 1;
 
 const page = { tool: "brush", chosen: 0, size: 6, seed: 0, style: null, samples: [] };
@@ -207,6 +208,15 @@ function listClasses() {
   none.hidden = true;
   list.append(none);
 }
+// Many classes: those of the map that was opened come first. Not while drawing: the list stays where it is.
+function sortClasses() {
+  if (about.classes.length <= MANY_CLASSES) return;
+  const counts = map.counts(about.classes.length);
+  const buttons = [...$("classes").querySelectorAll("button")];
+  const rank = (button) => (counts[button.dataset.id] ? 0 : 1);
+  buttons.sort((a, b) => rank(a) - rank(b) || a.dataset.id - b.dataset.id);
+  $("classes").prepend(...buttons);
+}
 function matching() {
   const text = $("search").value.trim().toLowerCase();
   const shown = [];
@@ -251,6 +261,7 @@ async function open(file) {
   quiet();
   map.replace(await server.load(file));
   $("start").value = "";
+  sortClasses();
   changed();
 }
 async function save() {
@@ -284,6 +295,7 @@ $("blank").addEventListener("click", () => {
 $("start").addEventListener("change", () => trying(async () => {
   if ($("start").value === "") return;
   map.replace(await server.start(Number($("start").value)));
+  sortClasses();
   changed();
 }));
 
@@ -406,7 +418,8 @@ async function begin() {
   if (about.maps.length) {
     map.ids = await server.start(0);
     $("start").value = "0";
-  }
+  } else map.ids.fill(about.first);
+  sortClasses();
   choose(map.ids[map.ids.length - 1]);
   changed();
 }
