@@ -16,6 +16,7 @@ from bench.cli import (
     runs,
     steering,
     studies,
+    synthesis,
     watching,
     weights,
 )
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
+for module in (
+    catalogue,
+    doctor,
+    data,
+    studies,
+    steering,
+    runs,
+    watching,
+    evaluation,
+    synthesis,
+    weights,
+    cluster,
+    benchmark,
+):
     module.register(app)
 
 
