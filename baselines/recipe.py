@@ -278,7 +278,7 @@ CRN = Recipe(
 
 CRN_SUBSTITUTE = replace(
     CRN,
-    name="crn-efficientnet-lite0",
+    name="crn-lite0",
     perceptual_network="efficientnet-lite0",
     sources={
         **CRN.sources,

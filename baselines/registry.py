@@ -13,7 +13,12 @@ from functools import cache
 
 from baselines.variant import Variant
 
-ALIASES = {"spade": "spade-decoder", "gaugan": "spade-decoder", "pix2pixhd++": "pix2pixhd-pp"}
+ALIASES = {
+    "spade": "spade-decoder",
+    "gaugan": "spade-decoder",
+    "spade-vae": "spade-decoder-encoder",
+    "pix2pixhd++": "pix2pixhd-pp",
+}
 """What the field calls some variants."""
 
 

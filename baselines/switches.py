@@ -11,7 +11,7 @@ from typing import Any
 
 from baselines.recipe import Recipe
 from baselines.variant import Variant
-from spade_core.settings import DiscriminatorKind
+from spade_core.settings import DiscriminatorKind, EncoderSettings
 
 
 def _recipes(variant: Variant, change: Callable[[Recipe], Recipe]) -> Variant:
@@ -82,6 +82,21 @@ def _discriminator(kind: DiscriminatorKind) -> Callable[[Variant], Variant]:
     return lambda variant: _recipes(variant, change)
 
 
+def _with_encoder(variant: Variant) -> Variant:
+    started = _generator(variant, source="z")
+    encoder = EncoderSettings(z_dim=int(getattr(started.generator, "z_dim")))  # noqa: B009
+
+    def change(recipe: Recipe) -> Recipe:
+        if recipe.step != "shared":
+            raise ValueError(
+                f"recipe {recipe.name!r} of variant {variant.name!r} has step {recipe.step!r}, which takes no image "
+                f"encoder"
+            )
+        return recipe if recipe.encoder is not None else replace(recipe, encoder=encoder)
+
+    return _recipes(started, change)
+
+
 SWITCHES: dict[str, tuple[str, Callable[[Variant], Variant]]] = {
     "no-sync-batch-norm": ("batch norm over the images of each rank alone", _without_sync_batch_norm),
     "no-spectral-norm": ("plain convolutions in generator and discriminator", _without_spectral_norm),
@@ -92,6 +107,7 @@ SWITCHES: dict[str, tuple[str, Callable[[Variant], Variant]]] = {
     "deeper-discriminator": ("one more layer in each discriminator", _deeper_discriminator),
     "resnet-discriminator": ("discriminators of residual blocks", _discriminator("resnet")),
     "spade-discriminator": ("SPADE in place of the discriminators' instance norms", _discriminator("spade")),
+    "vae": ("start from z, which an image encoder makes of the real image; KL loss (paper, section 3)", _with_encoder),
 }
 
 

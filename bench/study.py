@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +34,12 @@ class Row:
     recipe: Recipe
     published_method: str | None = None
     """The method's name in the published table, None where the paper has no such row."""
+    batch_images: int | None = None
+    """Global batch of this row; None: as the others. Its steps are then as many as draw equally many images."""
+
+    def __post_init__(self) -> None:
+        if self.batch_images is not None and self.batch_images < 1:
+            raise ValueError(f"row {self.label!r}: batch_images is {self.batch_images}; it must be at least 1, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +94,9 @@ class Study:
     def run(self, row: Row, dataset: StudyDataset, seed: int) -> RunSpec:
         """The training run of one cell and seed."""
         training = dataset.training
+        if row.batch_images is not None:
+            images = training.steps * training.batch_images
+            training = replace(training, batch_images=row.batch_images, steps=math.ceil(images / row.batch_images))
         variant = fitted(row.variant, dataset.ref.upsampling)
         norm = getattr(variant.generator, "norm", "instance")
         group = norm_group_images(norm, training.batch_images, training.accumulate, self.ranks)

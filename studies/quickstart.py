@@ -19,15 +19,9 @@ and between SPADE and Concat in the decoder, and between pix2pixHD++ and pix2pix
 
 from __future__ import annotations
 
-from bench.data.opening import dataset_ref
-from bench.run_spec import Training
-from bench.study import Study, StudyDataset
-from studies._scaled import scaled_row
+from bench.study import Study
+from studies._scaled import small_row, small_study
 
-STEPS = 250
-BATCH_IMAGES = 8
-RATES = 2.0
-SIZE = (64, 64)
 ROWS = (
     ("decoder w/ SPADE (Ours)", "spade-decoder", {"width": 8, "hidden": 32}),
     ("decoder w/ Concat", "concat-decoder", {"width": 8}),
@@ -40,32 +34,10 @@ ROWS = (
 
 def study() -> Study:
     """Six rows of Table 3 at an eighth of their width: with SPADE, with Concat, with neither."""
-    rows = [scaled_row(label, name, settings, discriminator_width=16, rates=RATES) for label, name, settings in ROWS]
-    training = Training(
-        steps=STEPS,
-        batch_images=BATCH_IMAGES,
-        save_every_steps=100,
-        sample_every_steps=100,
-        log_every_steps=25,
-    )
-    return Study(
+    return small_study(
         name="quickstart",
         title="Quickstart: Table 3 in miniature",
         question="Does modulation by the label map beat feeding the label map in, at equal training?",
-        rows=tuple(rows),
-        datasets=(
-            StudyDataset(
-                ref=dataset_ref("synthetic", size=SIZE, train_images=2000, val_images=200),
-                training=training,
-                protocol="synthetic",
-            ),
-        ),
-        published_table="Table 3",
-        scale_note=(
-            f"Scaled down: synthetic scenes at {SIZE[1]}x{SIZE[0]} px instead of photographs at 256x256, generators of "
-            f"width 8 instead of 64, 32 hidden channels in SPADE instead of 128, discriminators of width 16 instead of "
-            f"64, {STEPS} steps of {BATCH_IMAGES} images instead of 100 epochs at batch 32, learning rates times "
-            f"{RATES:g}, no perceptual loss. The paper's numbers stand beside it for the order of the rows, not for "
-            f"their size."
-        ),
+        rows=[small_row(label, name, settings) for label, name, settings in ROWS],
+        table="Table 3",
     )

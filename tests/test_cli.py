@@ -19,6 +19,7 @@ from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
+    "benchmark",
     "cancel",
     "cluster",
     "doctor",
@@ -26,6 +27,7 @@ VERBS = [
     "fetch-weights",
     "list",
     "logs",
+    "paint",
     "params",
     "plan",
     "prepare",
@@ -34,7 +36,7 @@ VERBS = [
     "run",
     "show",
 ]
-VERBS = sorted({*VERBS, "benchmark", "figure3", "status", "train", "why"})
+VERBS = sorted({*VERBS, "figure3", "status", "synthesize", "train", "why"})
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}
@@ -169,7 +171,7 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["run", "table9"], "no study is called 'table9'"),
         (["report", "table9"], "no study is called 'table9'"),
         (["params", "--dataset", "voc"], "unknown dataset 'voc'"),
-        (["train", "crn", "--dataset", "synthetic"], "no variant is called 'crn'"),
+        (["train", "dalle", "--dataset", "synthetic"], "no variant is called 'dalle'"),
         (["train", "pix2pixhd", "--dataset", "voc"], "unknown dataset 'voc'"),
         ([*TRAIN, "--steps", "2", "--recipe", "text"], "has no recipe 'text'; it has: code, paper"),
         ([*TRAIN, "--steps", "2", "--switch", "x"], "no switch is called 'x'; there are: no-sync-batch-norm"),
@@ -186,6 +188,12 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["evaluate", "--store", "STORE"], "give exactly one of --run, --images, --checkpoint, --real; given: none"),
         (["evaluate", "--images", "STORE"], "--images needs --dataset"),
         (["evaluate", "--checkpoint", "x.pth", "--dataset", "synthetic"], "--checkpoint x.pth needs --variant"),
+        (["synthesize", "--labels", "m.png"], "give exactly one of --run and --checkpoint; given: none"),
+        (["synthesize", "--run", "r", "--variant", "spade"], "--variant mean nothing with --run; leave them out"),
+        (["synthesize", "--checkpoint", "x.pth", "--variant", "spade"], "--checkpoint x.pth needs --dataset"),
+        (["paint"], "give exactly one of --run and --checkpoint; given: none"),
+        (["paint", "--run", "r", "--port", "99999"], "--port is 99999; it must be from 0 (any free one) to 65535"),
+        ([*TRAIN, "--steps", "2", "--encoder-width", "8"], "--encoder-width 8: variant 'pix2pixhd-pp' has no image"),
     ],
 )
 def test_a_users_error_is_one_message(

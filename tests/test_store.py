@@ -203,7 +203,9 @@ def test_the_digest_of_a_large_file_is_kept_until_the_file_changes(
     expected = hashlib.sha256(b"first content").hexdigest()
     assert weights.file_sha256(path) == expected
     (kept,) = (tmp_path / "cache" / "digests").iterdir()
-    kept.write_text("from the cache\n")
-    assert weights.file_sha256(path) == "from the cache"
+    kept.write_text("0" * 64 + "\n")
+    assert weights.file_sha256(path) == "0" * 64, "read again where its digest is known"
+    kept.write_text("0" * 40)
+    assert weights.file_sha256(path) == expected, "a torn digest is not believed"
     path.write_bytes(b"second content")
     assert weights.file_sha256(path) == hashlib.sha256(b"second content").hexdigest()

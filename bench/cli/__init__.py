@@ -17,6 +17,7 @@ from bench.cli import (
     runs,
     steering,
     studies,
+    synthesis,
     watching,
     weights,
 )
@@ -33,7 +34,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
+for module in (
+    catalogue,
+    doctor,
+    data,
+    studies,
+    steering,
+    runs,
+    watching,
+    evaluation,
+    synthesis,
+    weights,
+    cluster,
+    benchmark,
+):
     module.register(app)
 figure3.register(app)
 

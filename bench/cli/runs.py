@@ -36,12 +36,15 @@ def train(
         typer.Option(
             "--switch",
             metavar="NAME",
-            help="Take a technique out (may be repeated): no-perceptual, no-hinge, no-ttur, ...",
+            help="Take a technique out or put one in (may be repeated): no-perceptual, no-hinge, no-ttur, vae, ...",
         ),
     ] = None,
     width: Annotated[int | None, typer.Option(help="Width of the generator (released: ngf 64).")] = None,
     discriminator_width: Annotated[
         int | None, typer.Option(help="Width of the discriminator (released: ndf 64).")
+    ] = None,
+    encoder_width: Annotated[
+        int | None, typer.Option(help="Width of the image encoder, for --switch vae and spade-vae (released: ngf 64).")
     ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Optimisation steps, at constant rates.", show_default="--epochs")
@@ -85,6 +88,13 @@ def train(
             raise ValueError(f"recipe {chosen_recipe.name!r} has no discriminator; leave --discriminator-width out")
         narrowed = replace(chosen_recipe.discriminator, width=discriminator_width)
         chosen_recipe = replace(chosen_recipe, discriminator=narrowed)
+    if encoder_width is not None:
+        if chosen_recipe.encoder is None:
+            raise ValueError(
+                f"--encoder-width {encoder_width}: variant {chosen.name!r} has no image encoder; add --switch vae, "
+                f"train spade-vae, or leave it out"
+            )
+        chosen_recipe = replace(chosen_recipe, encoder=replace(chosen_recipe.encoder, width=encoder_width))
     ref = dataset_ref(dataset, size=parse_size(size), train_images=train_images, val_images=val_images, root=root)
     global_batch = batch if batch is not None else chosen_recipe.batch_images
     total, decay = _length(ref, chosen_recipe, steps, epochs, global_batch)

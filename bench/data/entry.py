@@ -111,6 +111,11 @@ class DatasetEntry:
         return folder
 
     @property
+    def root_given(self) -> bool:
+        """Whether a folder is named for it (in the environment, where ``--data`` puts it), right or wrong."""
+        return self._from_environment() is not None
+
+    @property
     def layout(self) -> str:
         """What the root must hold, in a few words: the folders, or the names of the layouts where there are several."""
         if len(self.layouts) == 1:

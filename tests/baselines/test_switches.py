@@ -10,6 +10,7 @@ from baselines.recipe import Recipe
 from baselines.registry import get_variant
 from baselines.switches import SWITCHES, switched
 from baselines.variant import Variant
+from spade_core.settings import EncoderSettings
 
 
 def changed_fields(name: str, switch: str) -> tuple[dict[str, object], dict[str, object]]:
@@ -59,6 +60,7 @@ def discriminator(name: str = "spade-decoder", **changes: object) -> object:
         ("spade-decoder", "deeper-discriminator", {}, {"discriminator": discriminator(layers=5)}),
         ("spade-decoder", "resnet-discriminator", {}, {"discriminator": discriminator(kind="resnet")}),
         ("spade-decoder", "spade-discriminator", {}, {"discriminator": discriminator(kind="spade")}),
+        ("spade-decoder", "vae", {"source": "z"}, {"encoder": EncoderSettings()}),
     ],
 )
 def test_a_switch_changes_these_fields_and_no_others(
@@ -88,9 +90,10 @@ def test_switches_add_up_to_the_last_row_of_table_5_but_one() -> None:
         ("no-sync-batch-norm", "spade-decoder-batch-norm"),
         ("resnet-discriminator", "spade-decoder-resnet-discriminator"),
         ("spade-discriminator", "spade-decoder-spade-discriminator"),
+        ("vae", "spade-decoder-encoder"),
     ],
 )
-def test_rows_of_table_5_are_the_switched_decoder(switch: str, registered: str) -> None:
+def test_registered_rows_are_the_switched_decoder(switch: str, registered: str) -> None:
     ours, row = switched(get_variant("spade-decoder"), [switch]), get_variant(registered)
     assert (ours.generator, ours.recipes) == (row.generator, row.recipes)
 
@@ -103,10 +106,19 @@ def test_an_unknown_switch_lists_the_known_ones() -> None:
 def test_a_switch_that_means_nothing_says_so() -> None:
     with pytest.raises(ValueError, match="has no setting norm, so this switch means nothing for it"):
         switched(get_variant("pix2pixhd-local-enhancer"), ["no-sync-batch-norm"])
+    with pytest.raises(ValueError, match="'concat-decoder' has no setting source, so this switch means nothing"):
+        switched(get_variant("concat-decoder"), ["vae"])
     without = without_discriminator(get_variant("spade-decoder"))
     with pytest.raises(ValueError, match="recipe 'code' of variant 'spade-decoder' has no discriminator to deepen"):
         switched(without, ["deeper-discriminator"])
     assert switched(without, ["no-spectral-norm"]).recipe().discriminator is None
+
+
+def test_the_encoder_is_as_long_as_the_decoders_z() -> None:
+    narrow = switched(get_variant("spade-decoder").scaled(z_dim=8), ["vae"])
+    encoder = narrow.recipe().encoder
+    assert encoder is not None
+    assert encoder.z_dim == 8
 
 
 @pytest.mark.parametrize("switch", ["no-sync-batch-norm", "no-spectral-norm"])

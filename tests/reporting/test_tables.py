@@ -197,7 +197,7 @@ def test_notes_explain_protocol_scale_reconstruction_and_bound(partial: FakeStor
 
 def test_a_perceptual_network_that_stands_in_for_another_is_named(tmp_path: Path) -> None:
     crn = make_study(rows=(("CRN", "crn", None), ("CRN, one image", "crn-single", None)))
-    row = replace(crn.rows[1], recipe=crn.rows[1].variant.recipe("crn-efficientnet-lite0"))
+    row = replace(crn.rows[1], recipe=crn.rows[1].variant.recipe("crn-lite0"))
     fake = FakeStore(replace(crn, rows=(crn.rows[0], row)), Store(tmp_path))
     found = [note for note in table_of(fake).notes if "EfficientNet-Lite0" in note]
     assert found == ["Perceptual loss on features of EfficientNet-Lite0 in place of VGG19's: CRN, one image."]

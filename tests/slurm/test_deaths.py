@@ -47,7 +47,8 @@ def test_a_rank_raises(new_drill: NewDrill, reference: Reference) -> None:
     assert (status.state, status.error) == ("failed", "rank 1: ValueError: a drill broke this rank")
     assert status.step == drill.newest_saved() == 2 * SAVE_EVERY
     told = drill.why()
-    assert "error: rank 1: ValueError: a drill broke this rank" in told
+    assert "first: rank 1 of 2 on node" in told
+    assert "error: ValueError: a drill broke this rank" in told
     assert 'raise ValueError("a drill broke this rank")' in told
     assert_it_goes_on_from_the_last_checkpoint(drill, reference(2))
 
