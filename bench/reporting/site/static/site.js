@@ -212,7 +212,11 @@
   function shownAsCsv(button) {
     const table = document.getElementById(button.dataset.for);
     const quoted = (text) => '"' + text.replace(/"/g, '""') + '"';
-    const text = (cell) => cell.textContent.trim().replace(/\s+/g, " ");
+    function text(cell) {
+      const copy = cell.cloneNode(true);
+      all(".unseen", copy).forEach((part) => part.remove());
+      return copy.textContent.trim().replace(/\s+/g, " ");
+    }
     button.hidden = false;
     button.addEventListener("click", function () {
       const groups = [];
