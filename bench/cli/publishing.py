@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def site(
-    names: Annotated[
+    study_names: Annotated[
         list[str], typer.Argument(metavar="STUDY...", help="Studies, one page each (see `list studies`).")
     ],
     out: Annotated[
@@ -46,10 +46,10 @@ def site(
     from bench.reporting.site.build import write_site
 
     opened, console = store_in(store), console_here()
-    doubled = sorted({name for name in names if names.count(name) > 1})
+    doubled = sorted({name for name in study_names if study_names.count(name) > 1})
     if doubled:
         raise ValueError(f"study {', '.join(doubled)} is named twice; name every study once")
-    studies = [study_of(name, data, seeds, opened, as_last_run=True) for name in names]
+    studies = [study_of(name, data, seeds, opened, as_last_run=True) for name in study_names]
     with ProgressLine(console, "site") as line:
         pages = write_site(studies, opened, out, title=title, samples=samples, progress=line.update)
     console.print("written:", highlight=False)
@@ -96,7 +96,7 @@ def leaderboard(
     entries = {(item.board, item.entry) for item in made.lines}
     boards = {item.board for item in made.lines}
     told = [f"{len(entries)} entr{'y' if len(entries) == 1 else 'ies'} on {len(boards)} board{'s'[: len(boards) != 1]}"]
-    told += [f"{made.copies} evaluations are in several stores and count once"] if made.copies else []
+    told += [_copies(made.copies)] if made.copies else []
     told += [f"no longer there: {name}" for name in made.gone]
     told += [f"passed over: {problem}" for problem in made.problems]
     for text in told:
@@ -104,3 +104,9 @@ def leaderboard(
     for path in made.files:
         note = "" if path in made.changed else " (as it was)"
         console.print(f"  {path}{note}", highlight=False, markup=False)
+
+
+def _copies(count: int) -> str:
+    if count == 1:
+        return "1 evaluation is in several stores and counts once"
+    return f"{count} evaluations are in several stores and count once"

@@ -30,7 +30,7 @@ UNPLOTTED = pytest.mark.usefixtures("unplotted")
 
 @pytest.fixture
 def unplotted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.reporting.site.build.study_plots", lambda *_: [])
+    monkeypatch.setattr("bench.reporting.site.build.study_plots", lambda *_, **__: [])
 
 
 def with_pictures(fake: FakeStore, samples: int = 2) -> FakeStore:

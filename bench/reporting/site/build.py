@@ -225,7 +225,7 @@ class _StudyMaker:
         return tuple((what, f"{self.slug}/{file}") for _, file, what in _TEXTS)
 
     def _plots(self, tables: Sequence[Table]) -> tuple[Plot, ...]:
-        drawn = study_plots(self.study, self.store, tables, self.folder)
+        drawn = study_plots(self.study, self.store, tables, self.folder, kinds=("svg",))  # the report draws other kinds
         return tuple(
             Plot(
                 address=f"{self.slug}/{item.shown.name}",

@@ -190,7 +190,9 @@
         if (!to) return;
         event.preventDefault();
         hide();
-        to.focus();
+        to.focus({ preventScroll: true });
+        to.scrollIntoView({ block: "nearest", inline: "nearest" });
+        show(to);
       });
     });
     box.addEventListener("mouseenter", () => clearTimeout(leaving));
