@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.evaluation.metric_table import METRICS
 from bench.evaluation.protocols import get_protocol
-from bench.plain import content_hash
 from bench.reporting.leaderboard.scan import JudgedRun
 from bench.reporting.leaderboard.schema import Change
 from bench.reporting.statistics import seed_interval
@@ -143,12 +144,23 @@ def _grouped(runs: Sequence[JudgedRun]) -> Mapping[tuple[str, str], list[JudgedR
 
 
 def _board(run: JudgedRun) -> str:
-    judged = [run.dataset, list(run.size), run.val_manifest, run.images, run.protocol, run.protocol_sha256]
-    return content_hash(judged)[:_DIGITS]
+    judged: list[object] = [
+        run.dataset,
+        list(run.size),
+        run.val_manifest,
+        run.images,
+        run.protocol,
+        run.protocol_sha256,
+    ]
+    return _short(judged)
 
 
 def _entry(run: JudgedRun) -> str:
-    return content_hash([run.trained.key, run.weights, run.selection, run.step, run.noise_seed])[:_DIGITS]
+    return _short([run.trained.key, run.weights, run.selection, run.step, run.noise_seed])
+
+
+def _short(values: list[object]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:_DIGITS]
 
 
 def _lines_of(runs: Sequence[JudgedRun]) -> list[Line]:

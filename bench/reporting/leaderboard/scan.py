@@ -197,7 +197,7 @@ def _trained(data: Mapping[str, Any], file: Path) -> Trained:
     if spec.dataset.train_images is not None:
         changes.append(f"{spec.dataset.train_images} training images")
     return Trained(
-        key=replace(spec, seed=0).run_id,
+        key=(spec if spec.seed == 0 else replace(spec, seed=0)).run_id,
         variant=spec.variant,
         provenance=registered.provenance,
         recipe=spec.recipe.name,
