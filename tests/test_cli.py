@@ -36,7 +36,7 @@ VERBS = [
     "run",
     "show",
 ]
-VERBS = sorted({*VERBS, "figure3", "status", "synthesize", "train", "why"})
+VERBS = sorted({*VERBS, "figure3", "leaderboard", "site", "status", "synthesize", "train", "why"})
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}
