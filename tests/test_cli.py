@@ -24,6 +24,7 @@ VERBS = [
     "doctor",
     "evaluate",
     "fetch-weights",
+    "human",
     "list",
     "logs",
     "params",

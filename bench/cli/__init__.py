@@ -13,6 +13,7 @@ from bench.cli import (
     data,
     doctor,
     evaluation,
+    human,
     runs,
     steering,
     studies,
@@ -32,7 +33,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
+for module in (
+    catalogue,
+    doctor,
+    data,
+    studies,
+    steering,
+    runs,
+    watching,
+    evaluation,
+    weights,
+    cluster,
+    benchmark,
+    human,
+):
     module.register(app)
 
 
