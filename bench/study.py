@@ -14,6 +14,7 @@ from baselines.registry import get_variant
 from baselines.variant import Variant
 from bench.data.fitting import fitted
 from bench.evaluation.protocols import get_protocol
+from bench.imports import check_name
 from bench.plain import from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Training, norm_group_images
 
@@ -65,11 +66,14 @@ class Study:
     """Such as ``"Table 3"``; its cells are in results/published.csv."""
     real_row: bool = True
     """Whether the judge's scores on the real validation images are a row."""
+    imports: tuple[str, ...] = ()
+    """Names of systems that this project does not train, such as ``SIMS``: rows of their own, filled by the pictures
+    that ``import-images`` takes in under that name."""
     scale_note: str = ""
     """How the study differs in scale from the published one; printed under every table."""
 
     def __post_init__(self) -> None:
-        labels = [row.label for row in self.rows]
+        labels = [*(row.label for row in self.rows), *self.imports]
         doubled = sorted({label for label in labels if labels.count(label) > 1})
         if doubled:
             raise ValueError(f"study {self.name!r}: row label {', '.join(doubled)} occurs twice; labels must differ")
@@ -77,6 +81,8 @@ class Study:
             raise ValueError(f"study {self.name!r} needs at least one row, one data set and one seed")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"study {self.name!r}: seeds {self.seeds} repeat a value")
+        for name in self.imports:
+            check_name(name)
         for dataset in self.datasets:
             protocol = get_protocol(dataset.protocol)
             if not protocol.judges(dataset.ref.name):
@@ -123,8 +129,12 @@ class Study:
             recipe = from_plain(Recipe, row["recipe"], f"{where}: recipe of {row['label']}")
             rows.append(Row(**{**row, "variant": replace(variant, generator=generator), "recipe": recipe}))
         datasets = tuple(from_plain(StudyDataset, item, f"{where}: datasets") for item in data["datasets"])
-        rest = {name: value for name, value in data.items() if name not in ("rows", "datasets", "seeds", "generators")}
-        return cls(rows=tuple(rows), datasets=datasets, seeds=tuple(data["seeds"]), **rest)
+        rest = {name: value for name, value in data.items() if name not in _TUPLES}
+        imports = tuple(data.get("imports", ()))
+        return cls(rows=tuple(rows), datasets=datasets, seeds=tuple(data["seeds"]), imports=imports, **rest)
+
+
+_TUPLES = ("rows", "datasets", "seeds", "imports", "generators")
 
 
 def _study_names() -> list[str]:

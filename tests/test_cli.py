@@ -19,12 +19,14 @@ from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
+    "benchmark",
     "cancel",
     "cluster",
     "doctor",
     "evaluate",
     "fetch-weights",
     "human",
+    "import-images",
     "list",
     "logs",
     "params",

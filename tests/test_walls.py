@@ -20,6 +20,7 @@ PACKAGES = ("spade_core", "baselines", "bench", "studies")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LINES, FUNCTION_LINES = 400, 60
 LONG_FUNCTIONS = {"bench/training/trainer.py:train", "bench/cli/runs.py:train", "bench/cli/evaluation.py:evaluate"}
+LONG_FUNCTIONS |= {"bench/cli/human.py:make"}
 """The training loop, and verbs whose options are one line each."""
 
 
@@ -85,6 +86,7 @@ HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "matplotlib", "PIL"
         ("bench.data", ("torch", "torchvision", "bench.training", "bench.evaluation", "bench.launching", "bench.cli")),
         ("bench.reporting", ("torch", "torchvision", "bench.training", "bench.launching", "bench.cli")),
         ("bench.launching", ("bench.reporting", "bench.cli", "studies")),
+        ("bench.human", ("torch", "torchvision", "bench.training", "bench.launching", "bench.cli", "studies")),
         *((f"bench.{name}", ("torch", "pandas", "bench.training")) for name in ("study", "plan", "store", "run_spec")),
         ("studies", ("torch", "pandas", "bench.training", "bench.launching", "bench.cli", "bench.reporting")),
     ],

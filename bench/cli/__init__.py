@@ -14,6 +14,7 @@ from bench.cli import (
     doctor,
     evaluation,
     human,
+    importing,
     runs,
     steering,
     studies,
@@ -46,6 +47,7 @@ for module in (
     cluster,
     benchmark,
     human,
+    importing,
 ):
     module.register(app)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.imports import Imported, evaluation_of_import, read_import
 from bench.plain import semantic
 from bench.plan import REAL_LABEL, evaluation_of
 from bench.reporting.cells import CellState
@@ -37,11 +38,28 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRow:
-    """One row of the study on one data set, with all its seeds; ``row`` is None for the real images."""
+    """One row of the study on one data set, with all its seeds.
+
+    ``row`` is None for the real images and for systems that the study names in ``imports``.
+    """
 
     label: str
     row: Row | None
     seeds: tuple[Measured, ...]
+    external: str = ""
+    """Name of the system whose imported pictures are judged; empty for our own rows and the real images."""
+    imported: Imported | None = None
+    """What was imported; None for our own rows, and until something is."""
+
+    @property
+    def real(self) -> bool:
+        """Whether this is the row of the real images."""
+        return self.row is None and not self.external
+
+    @property
+    def published_method(self) -> str | None:
+        """The method's name in a published table; of systems from outside it is their own."""
+        return self.row.published_method if self.row is not None else self.external or None
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -63,17 +81,50 @@ class Collector:
 
     def rows(self, study: Study, dataset: StudyDataset) -> list[MeasuredRow]:
         """Every row of the study in its order, the real images last."""
-        rows = [
-            MeasuredRow(
-                label=row.label,
-                row=row,
-                seeds=tuple(self._seed(study.run(row, dataset, seed), dataset) for seed in study.seeds),
-            )
-            for row in study.rows
-        ]
+        rows = [self._row(study, row, dataset) for row in study.rows]
+        rows += [self._external(name, None, name, dataset) for name in study.imports]
         if study.real_row:
             rows.append(MeasuredRow(label=REAL_LABEL, row=None, seeds=(self._real(dataset),)))
         return rows
+
+    def _row(self, study: Study, row: Row, dataset: StudyDataset) -> MeasuredRow:
+        """The row's runs, or, where the store has none of them, the pictures imported under the variant's name."""
+        runs = [study.run(row, dataset, seed) for seed in study.seeds]
+        seeds = tuple(self._seed(run, dataset) for run in runs)
+        name = row.variant.name
+        pairs = zip(seeds, runs, strict=True)
+        unused = all(seed.state == "pending" and not self.store.run(run).exists() for seed, run in pairs)
+        if unused and read_import(self.store, name, dataset.ref) is not None:
+            return self._external(row.label, row, name, dataset)
+        return MeasuredRow(label=row.label, row=row, seeds=seeds)
+
+    def _external(self, label: str, row: Row | None, name: str, dataset: StudyDataset) -> MeasuredRow:
+        """The row of pictures from outside: judged, or what is to be done about it."""
+        imported = read_import(self.store, name, dataset.ref)
+        state: CellState = "pending"
+        evaluation, other, data = None, False, dataset.ref.name
+        if imported is None:
+            detail = f"pending (not imported: import-images --variant {name} --dataset {data} --dir DIR)"
+        elif not imported.fits(dataset.ref):
+            detail = f"pending (the imported pictures of {name} are of other validation images)"
+        else:
+            spec = evaluation_of_import(imported, dataset.protocol)
+            evaluation, other = self._evaluation(spec)
+            error = "" if evaluation else self.store.evaluation_error(spec.eval_id)
+            state = "value" if evaluation else "failed" if error else "pending"
+            detail = f"pending (imported, not judged: evaluate --imported {name} --dataset {data})"
+            if error or evaluation:
+                detail = f"failed (evaluation: {_brief(error)})" if error else ""
+        one = Measured(
+            seed=None,
+            run=None,
+            evaluation=evaluation,
+            state=state,
+            detail=detail,
+            provenance={},
+            other_weights=other,
+        )
+        return MeasuredRow(label=label, row=row, seeds=(one,), external=name, imported=imported)
 
     def _real(self, dataset: StudyDataset) -> Measured:
         spec = evaluation_of(None, dataset)

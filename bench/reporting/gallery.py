@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.atomic import written_beside
+from bench.imports import import_folder
 from bench.plan import evaluation_of
 from bench.reporting.collect import Collector
 from bench.reporting.html import Picture
@@ -112,6 +113,11 @@ def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int |
     wanted = study.seeds[0] if seed is None else seed
     items: list[GalleryItem] = []
     for measured in Collector(store).rows(study, dataset):
+        if measured.imported is not None and (judged := measured.evaluations):
+            folder = import_folder(store, measured.external, dataset.ref) / "images"
+            items.append(
+                GalleryItem(label=f"{measured.label} (external)", folder=folder, subtitle=_subtitle(judged[0]))
+            )
         for one in measured.seeds:
             found = one.evaluation
             if one.run is None or one.seed != wanted or found is None or found.step is None:

@@ -172,6 +172,7 @@
     const [height, width] = DATA.size;
     const factor = Math.max(1, Math.ceil(LEAST_SHOWN_PX / Math.max(height, width)));
     document.documentElement.style.setProperty("--shown", `${factor * width}px`);
+    document.documentElement.style.setProperty("--ratio", width / height);
     document.documentElement.style.setProperty("--shape", `${width} / ${height}`);
     $("time-told").textContent = DATA.timeLimit
       ? `Each pair is shown for ${DATA.timeLimit} s; then it disappears, and you answer from what you saw.`
