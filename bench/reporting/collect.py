@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.imports import Imported, evaluation_of_import, read_import
 from bench.plain import semantic
-from bench.plan import REAL_LABEL, evaluation_of
+from bench.plan import REAL_LABEL, evaluation_of, weights_of
 from bench.reporting.cells import CellState
 from bench.run_spec import RunSpec
 from bench.store import Evaluation, EvaluationSpec, Store
@@ -78,6 +78,8 @@ class Collector:
         self.store = store
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
+        self._weights: dict[str, dict[str, str]] = {}
+        """By protocol: which files are here is asked once, not for every seed."""
 
     def rows(self, study: Study, dataset: StudyDataset) -> list[MeasuredRow]:
         """Every row of the study in its order, the real images last."""
@@ -142,7 +144,10 @@ class Collector:
         )
 
     def _seed(self, run: RunSpec, dataset: StudyDataset) -> Measured:
-        spec = evaluation_of(run, dataset)
+        weights = self._weights.get(dataset.protocol)
+        if weights is None:
+            weights = self._weights[dataset.protocol] = weights_of(dataset)
+        spec = evaluation_of(run, dataset, weights)
         evaluation, other = self._evaluation(spec)
         state: CellState
         state, detail = ("value", "") if evaluation else self._state(run, spec)
@@ -172,21 +177,34 @@ class Collector:
         exact = self.store.evaluation(spec.eval_id)
         if exact is not None:
             return exact, False
-        others = self._by_identity.get(_identity(spec), [])
+        wanted = _identity(spec)
+        others = [found for found in self._of_subject(spec.subject) if _identity(found.spec) == wanted]
         return (min(others, key=_missing_files), True) if others else (None, False)
 
+    def _of_subject(self, subject: str) -> list[Evaluation]:
+        """Every evaluation of a subject that can be read."""
+        found = (self._readable(eval_id) for eval_id in self._by_subject.get(subject, ()))
+        return [evaluation for evaluation in found if evaluation is not None]
+
+    def _readable(self, eval_id: str) -> Evaluation | None:
+        """The evaluation; None for one of an older version of the project, say: no reason to show nothing."""
+        try:
+            return self.store.evaluation(eval_id)
+        except ValueError as error:
+            told = str(error).splitlines()[0]
+            if told not in self.unreadable:
+                self.unreadable.append(told)
+            return None
+
     @cached_property
-    def _by_identity(self) -> dict[str, list[Evaluation]]:
-        found: dict[str, list[Evaluation]] = {}
-        folder = self.store.evaluation_folder("")
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            try:
-                evaluation = self.store.evaluation(path.name)
-            except ValueError as error:  # of an older version of the project, say: no reason to show nothing
-                self.unreadable.append(str(error).splitlines()[0])
-                continue
-            if evaluation is not None:
-                found.setdefault(_identity(evaluation.spec), []).append(evaluation)
+    def _by_subject(self) -> dict[str, list[str]]:
+        """Ids of the store's evaluations by subject; no more is read of their files: there may be thousands."""
+        found: dict[str, list[str]] = {}
+        for eval_id, subject in self.store.evaluated_subjects():
+            if subject is not None:
+                found.setdefault(subject, []).append(eval_id)
+            else:
+                self._readable(eval_id)
         return found
 
 
