@@ -72,6 +72,7 @@ class JobState:
 
     status: RunStatus
     has_checkpoint: bool = False
+    """Not looked for where the training is done."""
     scheduled: Scheduled | None = None
     """None: it was never handed to a scheduler."""
 
@@ -167,12 +168,13 @@ def job_state(store: Store, job: Job, scheduled: Scheduled | None = None) -> Job
         return JobState(status=_evaluation_status(store, job.evaluation), scheduled=scheduled)
     assert job.run is not None
     folder = store.run(job.run)
-    has_checkpoint = any(folder.checkpoints.glob("step_*.pt"))
-    return JobState(status=folder.status(), has_checkpoint=has_checkpoint, scheduled=scheduled)
+    status = folder.status()
+    resumable = status.state != "done" and any(folder.checkpoints.glob("step_*.pt"))
+    return JobState(status=status, has_checkpoint=resumable, scheduled=scheduled)
 
 
 def _evaluation_status(store: Store, spec: EvaluationSpec) -> RunStatus:
-    if store.evaluation(spec.eval_id) is not None:
+    if store.is_evaluated(spec.eval_id):
         return RunStatus(state="done")
     holder = store.evaluation_holder(spec.eval_id)
     if holder is not None:

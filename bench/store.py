@@ -17,14 +17,14 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.atomic import check_write, read_json, write_json, written_beside
 from bench.claim import HEARTBEAT_LOST_S, Holder, holder_of, process_lives
-from bench.plain import content_hash, from_plain, to_plain
+from bench.plain import content_hash, from_plain, plain_hash, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Selection
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ SILENT = "died without a word"
 """How the error of a run begins whose process was killed, or whose machine is gone."""
 LOST_PEER = "another rank, or its machine, ended without a word"
 """How the error of a rank begins that only saw another one vanish."""
+_SUBJECT = re.compile(r'"subject":\s*("(?:[^"\\]|\\.)*")')
 _NAMES_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b")
 
 
@@ -94,7 +95,8 @@ class EvaluationSpec:
         """12 hexadecimal digits."""
         data = self.dataset
         judged = {"name": data.name, "size": data.size, "content": data.val_manifest, "images": data.val_images}
-        return content_hash({**to_plain(self), "dataset": judged})[:12]
+        others = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "dataset"}
+        return plain_hash({**others, "dataset": judged})[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,6 +315,16 @@ class Store:
         path = self.evaluation_folder(eval_id) / "evaluation.json"
         return from_plain(Evaluation, read_json(path), str(path)) if path.is_file() else None
 
+    def score(self, eval_id: str, metric: str) -> Score | None:
+        """One score of a finished evaluation, the rest of which is not checked; None where it was not measured."""
+        path = self.evaluation_folder(eval_id) / "evaluation.json"
+        found = read_json(path).get("scores", {}).get(metric) if path.is_file() else None
+        return None if found is None else from_plain(Score, found, f"{path}: scores[{metric}]")
+
+    def is_evaluated(self, eval_id: str) -> bool:
+        """Whether the evaluation is finished; its file is not read."""
+        return (self.evaluation_folder(eval_id) / "evaluation.json").is_file()
+
     def evaluation_error(self, eval_id: str) -> str:
         """The line of the traceback that names the error, or nothing where the evaluation has not failed."""
         path = self.evaluation_folder(eval_id) / "error.txt"
@@ -333,6 +345,18 @@ class Store:
                 found = self.evaluation(path.name)
                 if found is not None:
                     yield found
+
+    def evaluated_subjects(self) -> Iterator[tuple[str, str | None]]:
+        """(eval id, subject) of every finished evaluation, read no further; None where a file names no subject."""
+        folder = self.root / "evaluations"
+        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        for name in names:
+            try:
+                with (folder / name / "evaluation.json").open(encoding="utf-8") as stream:
+                    match = _SUBJECT.search(stream.read())
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            yield name, json.loads(match[1]) if match else None
 
     def evaluation_holder(self, eval_id: str) -> Holder | None:
         """The process that is judging, or None."""

@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 from baselines.recipe import Recipe
@@ -15,6 +16,7 @@ from baselines.registry import get_variant
 from baselines.variant import Variant
 from bench.data.fitting import fitted
 from bench.evaluation.protocols import get_protocol
+from bench.imports import check_name
 from bench.plain import from_plain, to_plain
 from bench.run_spec import DatasetRef, RunSpec, Training, norm_group_images
 
@@ -72,11 +74,14 @@ class Study:
     """Such as ``"Table 3"``; its cells are in results/published.csv."""
     real_row: bool = True
     """Whether the judge's scores on the real validation images are a row."""
+    imports: tuple[str, ...] = ()
+    """Names of systems that this project does not train, such as ``SIMS``: rows of their own, filled by the pictures
+    that ``import-images`` takes in under that name."""
     scale_note: str = ""
     """How the study differs in scale from the published one; printed under every table."""
 
     def __post_init__(self) -> None:
-        labels = [row.label for row in self.rows]
+        labels = [*(row.label for row in self.rows), *self.imports]
         doubled = sorted({label for label in labels if labels.count(label) > 1})
         if doubled:
             raise ValueError(f"study {self.name!r}: row label {', '.join(doubled)} occurs twice; labels must differ")
@@ -84,6 +89,8 @@ class Study:
             raise ValueError(f"study {self.name!r} needs at least one row, one data set and one seed")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"study {self.name!r}: seeds {self.seeds} repeat a value")
+        for name in self.imports:
+            check_name(name)
         for dataset in self.datasets:
             protocol = get_protocol(dataset.protocol)
             if not protocol.judges(dataset.ref.name):
@@ -93,6 +100,18 @@ class Study:
 
     def run(self, row: Row, dataset: StudyDataset, seed: int) -> RunSpec:
         """The training run of one cell and seed."""
+        known = self._runs.get((id(row), id(dataset)))
+        if known is None or known[0] is not row or known[1] is not dataset:
+            known = row, dataset, self._first_run(row, dataset)
+            self._runs[id(row), id(dataset)] = known
+        return replace(known[2], seed=seed)
+
+    @cached_property
+    def _runs(self) -> dict[tuple[int, int], tuple[Row, StudyDataset, RunSpec]]:
+        """A run of each cell, by addresses: seeds share all the rest, and its parts of their identity."""
+        return {}
+
+    def _first_run(self, row: Row, dataset: StudyDataset) -> RunSpec:
         training = dataset.training
         if row.batch_images is not None:
             images = training.steps * training.batch_images
@@ -106,7 +125,7 @@ class Study:
             recipe=row.recipe,
             dataset=dataset.ref,
             training=replace(training, norm_group_images=group),
-            seed=seed,
+            seed=0,
         )
 
     def cells(self) -> Iterator[tuple[Row, StudyDataset, int, RunSpec]]:
@@ -133,8 +152,12 @@ class Study:
             recipe = from_plain(Recipe, row["recipe"], f"{where}: recipe of {row['label']}")
             rows.append(Row(**{**row, "variant": replace(variant, generator=generator), "recipe": recipe}))
         datasets = tuple(from_plain(StudyDataset, item, f"{where}: datasets") for item in data["datasets"])
-        rest = {name: value for name, value in data.items() if name not in ("rows", "datasets", "seeds", "generators")}
-        return cls(rows=tuple(rows), datasets=datasets, seeds=tuple(data["seeds"]), **rest)
+        rest = {name: value for name, value in data.items() if name not in _TUPLES}
+        imports = tuple(data.get("imports", ()))
+        return cls(rows=tuple(rows), datasets=datasets, seeds=tuple(data["seeds"]), imports=imports, **rest)
+
+
+_TUPLES = ("rows", "datasets", "seeds", "imports", "generators")
 
 
 def _study_names() -> list[str]:

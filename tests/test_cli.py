@@ -25,6 +25,8 @@ VERBS = [
     "doctor",
     "evaluate",
     "fetch-weights",
+    "human",
+    "import-images",
     "list",
     "logs",
     "paint",

@@ -21,6 +21,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 LINES, FUNCTION_LINES = 400, 60
 LONG_FUNCTIONS = {"bench/training/trainer.py:train", "bench/cli/runs.py:train", "bench/cli/evaluation.py:evaluate"}
 LONG_FUNCTIONS |= {"bench/cli/synthesis.py:synthesize", "bench/cli/synthesis.py:paint"}
+LONG_FUNCTIONS |= {"bench/cli/human.py:make"}
 """The training loop, and verbs whose options are one line each."""
 
 
@@ -87,6 +88,7 @@ HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "matplotlib", "PIL"
         ("bench.reporting", ("torch", "torchvision", "bench.training", "bench.launching", "bench.cli")),
         ("bench.launching", ("bench.reporting", "bench.cli", "studies", "bench.synthesis")),
         ("bench.synthesis", ("bench.reporting", "bench.cli", "studies", "submitit")),
+        ("bench.human", ("torch", "torchvision", "bench.training", "bench.launching", "bench.cli", "studies")),
         *((f"bench.{name}", ("torch", "pandas", "bench.training")) for name in ("study", "plan", "store", "run_spec")),
         ("studies", ("torch", "pandas", "bench.training", "bench.launching", "bench.cli", "bench.reporting")),
     ],

@@ -14,6 +14,8 @@ from bench.cli import (
     doctor,
     evaluation,
     figure3,
+    human,
+    importing,
     publishing,
     runs,
     steering,
@@ -39,19 +41,21 @@ for module in (
     catalogue,
     doctor,
     data,
-    studies,
-    publishing,
-    steering,
-    runs,
-    watching,
-    evaluation,
-    synthesis,
     weights,
+    studies,
+    steering,
+    watching,
+    publishing,
+    runs,
+    evaluation,
+    importing,
+    synthesis,
+    human,
+    figure3,
     cluster,
     benchmark,
 ):
     module.register(app)
-figure3.register(app)
 
 
 def main() -> None:

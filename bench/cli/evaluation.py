@@ -26,6 +26,9 @@ def evaluate(
     images: Annotated[
         Path | None, typer.Option("--images", metavar="DIR", help="A folder of images named <sample id>.png.")
     ] = None,
+    imported: Annotated[
+        str | None, typer.Option("--imported", metavar="NAME", help="Pictures that `import-images` took in.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="A released generator file (latest_net_G.pth).")
     ] = None,
@@ -46,7 +49,8 @@ def evaluate(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", metavar="NAME", help="Data set of --images, --checkpoint or --real.")
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Data set of --images, --imported, --checkpoint or --real."),
     ] = None,
     protocol: Annotated[
         str | None,
@@ -68,7 +72,7 @@ def evaluate(
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "auto",
 ) -> None:
-    """Judge a run, a folder of images, a released checkpoint or the real images, by a protocol.
+    """Judge a run, a folder of images, imported pictures, a released checkpoint or the real images, by a protocol.
 
     \b
     evaluate --checkpoint latest_net_G.pth --variant spade --dataset coco_stuff --root DIR
@@ -79,12 +83,19 @@ def evaluate(
     """
     from rich.console import Console
 
+    from bench.imports import find_import
     from bench.launching import judging
     from bench.launching.progress import ProgressLine
     from bench.store import Store
     from bench.training.distributed import joined_ranks
 
-    given = {"--run": run, "--images": images, "--checkpoint": checkpoint, "--real": real or None}
+    given = {
+        "--run": run,
+        "--images": images,
+        "--imported": imported,
+        "--checkpoint": checkpoint,
+        "--real": real or None,
+    }
     named = [name for name, value in given.items() if value is not None]
     if len(named) != 1:
         raise ValueError(f"give exactly one of {', '.join(given)}; given: {', '.join(named) or 'none'}")
@@ -97,17 +108,23 @@ def evaluate(
         "--labels": labels,
         "--step": step,
         "--weights": weights,
+        "--val-images": val_images,
     }
     _refuse_unused(named[0], options)
     if checkpoint is not None and variant is None:
         raise ValueError(f"--checkpoint {checkpoint} needs --variant, the architecture of the file")
     opened = Store(store)
+    taken = find_import(opened, imported, dataset) if imported is not None else None
     judged = dataset if run is None else opened.find_run(run).spec().dataset.name
+    if taken is not None:
+        judged = taken.dataset.name
     if judged is not None:
         _tell_missing(judged, protocol)
     # One group of ranks for both evaluations: a second one would meet what the first left in torchrun's store.
     with joined_ranks(device) as ranks:
-        with ProgressLine(Console(), f"evaluate {run or images or checkpoint or 'the real images'}") as line:
+        with ProgressLine(
+            Console(), f"evaluate {run or images or imported or checkpoint or 'the real images'}"
+        ) as line:
             work = judging.Judging(store=opened, device=device, batch_images=batch, again=again, progress=line.update)
             if run is not None:
                 found = judging.judge_run(
@@ -119,6 +136,9 @@ def evaluate(
                     val_images=val_images,
                     noise_seed=noise_seed,
                 )
+            elif taken is not None:
+                told = str(root) if root is not None else None
+                found = judging.judge_imported(work, taken, protocol=protocol, root=told)
             else:
                 ref = _reference(named[0], dataset, root, size, val_images)
                 if images is not None:
@@ -148,6 +168,7 @@ def evaluate(
 _MEANINGLESS = {
     "--run": ("--dataset", "--root", "--size", "--variant", "--width", "--labels"),
     "--images": ("--variant", "--width", "--labels", "--step", "--weights"),
+    "--imported": ("--variant", "--width", "--labels", "--step", "--weights", "--size", "--val-images"),
     "--checkpoint": ("--step", "--weights"),
     "--real": ("--variant", "--width", "--labels", "--step", "--weights"),
 }

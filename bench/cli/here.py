@@ -98,8 +98,9 @@ def write_report(study: Study, store: Store, out: Path | None, console: Console)
 
     folder = out or Path("results") / study.name
     pictures = study_galleries(study, store, folder)
-    files = draw(study, store, folder, ("md", "csv", "latex", "html"), pictures=pictures)
-    print_tables(study_tables(study, store), console)
+    tables = study_tables(study, store)
+    files = draw(study, store, folder, ("md", "csv", "latex", "html"), pictures=pictures, tables=tables)
+    print_tables(tables, console)
     console.print("written:", highlight=False)
     for path in [*files, *(picture.file for picture in pictures)]:
         console.print(f"  {path}", highlight=False, markup=False)

@@ -44,12 +44,12 @@ class ImageFolder:
             return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
 
-def open_image_folder(folder: Path, dataset: Dataset, count: int) -> ImageFolder:
+def open_image_folder(folder: Path, dataset: Dataset, count: int, *, undone: str = "judged") -> ImageFolder:
     """Match the files of ``folder`` with the first ``count`` samples by name and look at each of them once.
 
     A file belongs to the sample whose id is its name without extension (endings such as ``_leftImg8bit`` do not
     matter). Folders within are not looked into. Raises ImageFolderError listing every missing, extra, doubled,
-    mis-sized and unreadable file.
+    mis-sized and unreadable file; ``undone`` says what was not done with them.
     """
     wanted = [dataset.sample_id(index) for index in range(count)]
     others = {dataset.sample_id(index) for index in range(count, len(dataset))}
@@ -60,7 +60,7 @@ def open_image_folder(folder: Path, dataset: Dataset, count: int) -> ImageFolder
         looks = list(pool.map(lambda path: _look(path, dataset.size), files))
     problems += [problem for _, problem, _ in looks if problem]
     if problems:
-        raise ImageFolderError(_message(folder, dataset, count, problems))
+        raise ImageFolderError(_message(folder, dataset, count, problems, undone))
     digest = hashlib.sha256()
     for name, (content, _, _) in zip(wanted, looks, strict=True):
         digest.update(f"{name} {content}\n".encode())
@@ -129,7 +129,7 @@ def _look(path: Path, size: tuple[int, int]) -> tuple[str, str, Path]:
     return hashlib.sha256(content).hexdigest(), "", path
 
 
-def _message(folder: Path, dataset: Dataset, count: int, problems: Sequence[str]) -> str:
+def _message(folder: Path, dataset: Dataset, count: int, problems: Sequence[str], undone: str) -> str:
     listed = "\n  ".join(problems[:_SHOWN])
     if len(problems) > _SHOWN:
         listed += f"\n  ... and {len(problems) - _SHOWN} more"
@@ -138,5 +138,5 @@ def _message(folder: Path, dataset: Dataset, count: int, problems: Sequence[str]
     return (
         f"{folder}: {number} with the {count} images of {dataset.name}/{dataset.split}\n  {listed}\n"
         f"expected one image for each sample, named <sample id>.png (the first is {dataset.sample_id(0)}.png), "
-        f"{width}x{height} px; nothing was judged{_below(folder)}"
+        f"{width}x{height} px; nothing was {undone}{_below(folder)}"
     )

@@ -21,10 +21,12 @@ from bench.data.registry import dataset_spec
 from bench.evaluation.evaluator import ImageSource, real_images
 from bench.evaluation.generate import CHUNK_IMAGES, generate_split
 from bench.evaluation.image_folder import open_image_folder
+from bench.evaluation.importing import stored_images
 from bench.evaluation.judges.checkpoint import read_tensors_only
 from bench.evaluation.protocol import Protocol
 from bench.evaluation.protocols import protocol_for
 from bench.evaluation.weights import file_sha256, weights_sha256
+from bench.imports import Imported, evaluation_of_import
 from bench.launching.claims import claimed_by_first
 from bench.launching.evaluation_job import counted, evaluate_job, judge_and_store
 from bench.launching.progress import Progress, no_progress
@@ -106,6 +108,16 @@ def judge_images(judging: Judging, folder: Path, ref: DatasetRef, *, protocol: s
     spec = _spec(f"external:{folder.resolve().name}", files.sha256[:12], chosen, ref)
     note = "; ".join(("imported images", *files.warnings))
     return _judge(judging, spec, dataset, lambda ranks: files.read, note=note)
+
+
+def judge_imported(judging: Judging, imported: Imported, *, protocol: str | None, root: str | None) -> Evaluation:
+    """Judge the pictures that were imported. Raises ValueError where they are not those any more."""
+    _for_generated(protocol_for(imported.dataset.name, protocol))
+    ref = replace(imported.dataset, root=root or imported.dataset.root)
+    spec = evaluation_of_import(imported, protocol, ref)
+    files = stored_images(judging.store, imported, ref)
+    note = f"external, imported pictures: {imported.told}"
+    return _judge(judging, spec, open_split(ref, "val"), lambda ranks: files.read, note=note)
 
 
 def judge_checkpoint(

@@ -84,6 +84,8 @@ class TableRow:
     """Signs behind the label that a note explains."""
     real: bool = False
     """Whether this is the line of the real images."""
+    external: bool = False
+    """Whether its numbers are of pictures made outside this project and imported."""
     cells: tuple[Cell, ...]
 
 

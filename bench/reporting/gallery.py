@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from bench.atomic import written_beside
+from bench.imports import import_folder
 from bench.plan import evaluation_of
 from bench.reporting.collect import Collector
 from bench.reporting.html import Picture
@@ -111,7 +112,12 @@ def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int |
     """The columns of a study: the judged images of each row that has been judged, of ``seed`` or the study's first."""
     wanted = study.seeds[0] if seed is None else seed
     items: list[GalleryItem] = []
-    for measured in Collector(store).rows(study, dataset):
+    for measured in Collector(store).rows(replace(study, seeds=(wanted,)), dataset):
+        if measured.imported is not None and (judged := measured.evaluations):
+            folder = import_folder(store, measured.external, dataset.ref) / "images"
+            items.append(
+                GalleryItem(label=f"{measured.label} (external)", folder=folder, subtitle=_subtitle(judged[0]))
+            )
         for one in measured.seeds:
             found = one.evaluation
             if one.run is None or one.seed != wanted or found is None or found.step is None:

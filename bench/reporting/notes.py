@@ -66,18 +66,26 @@ def _row_notes(study: Study, measured: Sequence[MeasuredRow]) -> list[str]:
     for kind, sign in (("reconstruction", "†"), ("extension", "‡")):
         reasons: dict[str, list[str]] = {}
         for item in measured:
-            if item.row and item.row.variant.provenance == kind:
+            if item.row and not item.external and item.row.variant.provenance == kind:
                 reasons.setdefault(item.row.variant.provenance_note, []).append(item.label)
         notes += [f"{sign} {kind}, {' and '.join(labels)}: {reason}." for reason, labels in reasons.items()]
     substituted = [
         item.label
         for item in measured
-        if item.row and item.row.recipe.perceptual_weight and item.row.recipe.perceptual_network == "efficientnet-lite0"
+        if item.row
+        and not item.external
+        and item.row.recipe.perceptual_weight
+        and item.row.recipe.perceptual_network == "efficientnet-lite0"
     ]
     if substituted:
         notes.append(
             f"Perceptual loss on features of EfficientNet-Lite0 in place of VGG19's: {', '.join(substituted)}."
         )
+    notes += [
+        f"§ external, {item.label}: pictures made outside this project and imported ({item.imported.told})."
+        for item in measured
+        if item.imported is not None
+    ]
     best = [
         item.label for item in measured if any(evaluation.spec.selection == "best" for evaluation in item.evaluations)
     ]
@@ -122,7 +130,8 @@ def rank_agreement(
     if table is None or "mIoU" not in keys:
         return []
     names = [dataset.published_dataset] if dataset.published_dataset else list(published_datasets(table))
-    methods = {row.label: row.published_method for row in study.rows}
+    methods: dict[str, str | None] = {row.label: row.published_method for row in study.rows}
+    methods |= {name: name for name in study.imports}
     ours = {row.label: row.cells[keys.index("mIoU")].value for row in rows if not row.real}
     found: list[str] = []
     for name in names:

@@ -61,11 +61,14 @@ def report(
     pictures: Sequence[Picture] = (),
     figures: Sequence[Kind] = ("svg", "png"),
     curves: bool = False,
+    tables: Sequence[Table] | None = None,
 ) -> list[Path]:
     """Write the study's report under ``out`` and return the files written, the plots first.
 
     With ``out`` the score is drawn against the parameters, as files of the kinds ``figures`` (``pdf`` for papers takes
     half a second more), and with ``curves`` also what happened during training (a second more).
+
+    ``tables`` are the study's, for a caller who has them already.
 
     ``terminal`` prints to standard output; without ``out`` every other format does so too, and nothing is drawn.
     ``pictures`` (a gallery, say) are shown after the plots in Markdown (by name, so they should lie in ``out``) and
@@ -74,7 +77,7 @@ def report(
     unknown = [form for form in formats if form not in FORMATS]
     if unknown:
         raise ValueError(f"no report format is called {', '.join(map(repr, unknown))}; there are: {', '.join(FORMATS)}")
-    tables = study_tables(study, store)
+    tables = study_tables(study, store) if tables is None else tables
     files: list[Path] = []
     shown = list(pictures)
     if out is not None:

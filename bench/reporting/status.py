@@ -165,8 +165,7 @@ def _starts(job: Job, store: Store, status: RunStatus, scheduled: Scheduled | No
 
 def _score(job: Job, store: Store, status: RunStatus) -> str:
     if job.evaluation is not None:
-        evaluation = store.evaluation(job.evaluation.eval_id) if status.state == "done" else None
-        score = evaluation.scores.get("mIoU") if evaluation else None
+        score = store.score(job.evaluation.eval_id, "mIoU") if status.state == "done" else None
         if score is None:
             return ""
         return f"mIoU {score.value:.1f}" if score.value is not None else f"mIoU n/a ({score.reason})"

@@ -19,6 +19,8 @@ from bench.study import Study, StudyDataset
 
 RECONSTRUCTION = "†"
 EXTENSION = "‡"
+EXTERNAL = "§"
+"""Behind rows of imported pictures; :attr:`TableRow.external` says the same to programs."""
 UPPER_BOUND = " (upper bound)"
 PARAMETERS = "parameters"
 IMAGES = "images"
@@ -92,9 +94,7 @@ def _decimals(metric: Metric, measured: Sequence[MeasuredRow]) -> int:
         score.value
         for item in measured
         for evaluation in item.evaluations
-        if item.row is not None
-        and (score := evaluation.scores.get(metric.name)) is not None
-        and score.value is not None
+        if not item.real and (score := evaluation.scores.get(metric.name)) is not None and score.value is not None
     ]
     return 2 if not values or max(values) < 100 else 1
 
@@ -141,13 +141,14 @@ def _row(study: Study, dataset: StudyDataset, columns: Sequence[Column], item: M
         if column.kind == "delta":
             delta = cells[column.metric].delta
             cells[column.key] = BLANK if delta is None else Cell(state="value", value=delta)
-    variant = item.row.variant if item.row else None
+    variant = item.row.variant if item.row and not item.external else None
     marks = {"reconstruction": RECONSTRUCTION, "extension": EXTENSION}.get(variant.provenance, "") if variant else ""
     return TableRow(
-        label=item.label + (UPPER_BOUND if item.row is None else ""),
-        variant=variant.name if variant else "",
-        marks=marks,
-        real=item.row is None,
+        label=item.label + (UPPER_BOUND if item.real else ""),
+        variant=variant.name if variant else item.external,
+        marks=EXTERNAL if item.external else marks,
+        real=item.real,
+        external=bool(item.external),
         cells=tuple(cells[column.key] for column in columns),
     )
 
@@ -169,9 +170,10 @@ def _measured_cell(study: Study, dataset: StudyDataset, column: Column, item: Me
 
 
 def _published(study: Study, item: MeasuredRow, dataset: str | None, metric: str) -> Published | None:
-    if study.published_table is None or item.row is None or item.row.published_method is None or dataset is None:
+    method = item.published_method
+    if study.published_table is None or method is None or dataset is None:
         return None
-    return published_cell(study.published_table, item.row.published_method, dataset, metric)
+    return published_cell(study.published_table, method, dataset, metric)
 
 
 def _source(found: Published) -> str:

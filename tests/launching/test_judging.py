@@ -18,8 +18,10 @@ from bench.data.opening import dataset_ref, open_split, validation_ref
 from bench.data.registry import dataset_spec
 from bench.evaluation.generate import generate_images
 from bench.evaluation.image_folder import ImageFolderError
+from bench.evaluation.importing import import_images
+from bench.imports import evaluation_of_import
 from bench.launching import judging
-from bench.launching.judging import Judging, judge_checkpoint, judge_images, judge_real
+from bench.launching.judging import Judging, judge_checkpoint, judge_images, judge_imported, judge_real
 from bench.plan import evaluation_of
 from bench.run_spec import DatasetRef, Training
 from bench.store import Store
@@ -206,3 +208,15 @@ def test_only_the_validation_split_is_needed(tmp_path: Path, monkeypatch: pytest
     alone = validation_ref("ade20k", root=tmp_path / "ade", size=(32, 32))
     assert (alone.val_manifest, alone.manifest) == (whole.val_manifest, "")
     assert len(open_split(alone, "val")) > 0
+
+
+def test_imported_pictures_are_judged_as_the_same_folder_is(tmp_path: Path, work: Judging, ref: DatasetRef) -> None:
+    folder = image_files(tmp_path / "theirs", open_split(ref, "val"), 5)
+    imported, _ = import_images(work.store, "SIMS", folder, ref, note="made elsewhere")
+    found = judge_imported(work, imported, protocol=None, root=None)
+    assert found.spec.subject == "external:SIMS"
+    assert found.spec.run_id == imported.sha256[:12]
+    assert found.eval_id == evaluation_of_import(imported, None).eval_id
+    assert "external" in found.selection_note
+    assert "made elsewhere" in found.selection_note
+    assert found.scores == judge_images(work, folder, ref, protocol=None).scores
