@@ -34,7 +34,7 @@ VERBS = [
     "run",
     "show",
 ]
-VERBS += ["status", "train", "why"]
+VERBS += ["sims", "status", "train", "why"]
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}

@@ -14,6 +14,7 @@ from bench.cli import (
     doctor,
     evaluation,
     runs,
+    sims,
     steering,
     studies,
     watching,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for module in (catalogue, doctor, data, studies, steering, runs, watching, evaluation, weights, cluster, benchmark):
     module.register(app)
+sims.register(app)
 
 
 def main() -> None:
