@@ -48,7 +48,7 @@ def cell_counts(masks: NDArray[np.bool_]) -> NDArray[np.uint16]:
     count, height, width = masks.shape
     side = cell_side((height, width))
     cells = masks.reshape(count, height // side, side, width // side, side)
-    found: NDArray[np.uint16] = cells.sum((2, 4), dtype=np.uint16).reshape(count, -1)
+    found: NDArray[np.uint16] = cells.sum((2, 4), dtype=np.uint16).reshape(count, cells.shape[1] * cells.shape[3])
     return found
 
 

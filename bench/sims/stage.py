@@ -73,7 +73,7 @@ def read_record(folder: Path, made_by: str) -> Record:
         begun = " (it was begun: the same command goes on)" if (folder / WORKING).is_file() else ""
         raise StageError(f"{folder}: nothing finished there{begun}; run `./run_study.py sims {made_by}` first")
     data = read_json(folder / RECORD)
-    gone = [name for name, kept in data["files"].items() if not _is(folder / name, kept["bytes"])]
+    gone = _changed(folder, data)
     if gone:
         shown = ", ".join(gone[:5]) + (f" and {len(gone) - 5} more" if len(gone) > 5 else "")
         raise StageError(
@@ -143,7 +143,10 @@ def _prepare(stage: Stage, again: bool) -> None:
     """Leave in the folder only what this stage may go on from."""
     base = stage.identity(leave_out=stage.growing)
     working = stage.folder / WORKING
-    (stage.folder / RECORD).unlink(missing_ok=True)
+    if (stage.folder / RECORD).is_file():
+        for name in _changed(stage.folder, read_json(stage.folder / RECORD)):
+            (stage.folder / name).unlink(missing_ok=True)
+        (stage.folder / RECORD).unlink()
     remove_unfinished(stage.folder)
     if again or not working.is_file() or read_json(working).get("identity") != base:
         for path in stage.folder.iterdir():
@@ -153,8 +156,13 @@ def _prepare(stage: Stage, again: bool) -> None:
     write_json(working, {"identity": base})
 
 
-def _is(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _changed(folder: Path, record: Mapping[str, Any]) -> list[str]:
+    """Files of a finished stage that are missing or of another size than written."""
+    return [
+        name
+        for name, kept in record["files"].items()
+        if not (folder / name).is_file() or (folder / name).stat().st_size != kept["bytes"]
+    ]
 
 
 def file_sha256(path: Path) -> str:

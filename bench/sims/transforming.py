@@ -69,15 +69,15 @@ def finder(bank: Bank, own: int) -> Any:
 
 def segment_input(image: NDArray[np.uint8], mask: NDArray[np.bool_], device: torch.device) -> tuple[Tensor, Tensor]:
     """A segment (1, 3, H, W) in [-1, 1], 0 outside, and its mask (1, 1, H, W)."""
-    shown = torch.from_numpy(np.ascontiguousarray(mask)).to(device).float()[None, None]
-    colours = torch.from_numpy(np.ascontiguousarray(image)).to(device).float().permute(2, 0, 1)[None]
+    shown = torch.from_numpy(np.array(mask)).to(device).float()[None, None]
+    colours = torch.from_numpy(np.array(image)).to(device).float().permute(2, 0, 1)[None]
     return (colours / 127.5 - 1) * shown, shown
 
 
 def region_input(mask: NDArray[np.bool_], label: int, classes: int, device: torch.device) -> Tensor:
     """A wanted region as label channels (1, K, H, W)."""
     wanted = torch.zeros(1, classes, *mask.shape, device=device)
-    wanted[0, label] = torch.from_numpy(np.ascontiguousarray(mask)).to(device).float()
+    wanted[0, label] = torch.from_numpy(np.array(mask)).to(device).float()
     return wanted
 
 
