@@ -61,7 +61,7 @@ def train_order(
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained)."""
-    _, bank_record = open_bank(workspace)
+    bank, bank_record = open_bank(workspace)
     classes = workspace.classes
     depth = Depth(source=source or depth_source(classes, disparity), classes=classes, disparity=disparity)
     settings = OrderingSettings(classes=classes.count, width=width)
@@ -93,7 +93,7 @@ def train_order(
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
             index, one, other, front = pairs[int(rng.integers(len(pairs)))].tolist()
-            of_map = class_map(workspace, train, index)
+            of_map = bank.class_map(index)
             segments = find_segments(of_map, workspace.rule)
             drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
             wanted = torch.tensor([int(segments.classes[front])], device=where)

@@ -71,7 +71,9 @@ def read_record(folder: Path, made_by: str) -> Record:
     """The finished stage in ``folder``. Raises StageError naming the verb ``made_by`` where there is none."""
     if not (folder / RECORD).is_file():
         begun = " (it was begun: the same command goes on)" if (folder / WORKING).is_file() else ""
-        raise StageError(f"{folder}: nothing finished there{begun}; run `./run_study.py sims {made_by}` first")
+        raise StageError(
+            f"{folder}: nothing finished there{begun}; run `./run_study.py sims {made_by}` first, with the same --work"
+        )
     data = read_json(folder / RECORD)
     gone = _changed(folder, data)
     if gone:
