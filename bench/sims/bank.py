@@ -75,7 +75,7 @@ def build_bank(
             for start in range(0, count, per)
         ]
         left = [task for task in tasks if not (task.folder / "shard.json").is_file()]
-        done = sum(task.stop - task.start for task in tasks if task not in left)
+        done = count - sum(task.stop - task.start for task in left)
         for pictures in in_processes(_make_shard, left, workers=min(useful_workers(workers, count), len(left) or 1)):
             done += pictures
             progress(done, count, f"{done:,} of {count:,} pictures")

@@ -18,7 +18,17 @@ from bench.data.dataset import Dataset
 from bench.sims.arranging import read_order
 from bench.sims.bank import Bank, open_bank
 from bench.sims.retrieval import Retrieved, read_retrieved
-from bench.sims.stage import Arrays, Progress, Record, Stage, StageError, in_parts, read_record, run_stage
+from bench.sims.stage import (
+    Arrays,
+    Progress,
+    Record,
+    Stage,
+    StageError,
+    check_made_from,
+    in_parts,
+    read_record,
+    run_stage,
+)
 from bench.sims.transforming import read_transformation
 from bench.sims.workspace import Choice, Workspace
 
@@ -43,6 +53,7 @@ def compose(
     retrieved, retrieved_record = read_retrieved(workspace, choice)
     theta, transformation_record = read_transformation(workspace, choice)
     order, order_record = read_order(workspace, choice)
+    check_made_from(transformation_record, "retrieval", retrieved_record, f"transform {told(choice, order=False)}")
     if not len(theta) == len(order) == len(retrieved.map_of):
         raise StageError(
             f"{workspace.folder}: {len(retrieved.map_of)} segments were retrieved, {len(theta)} placed and "
@@ -160,11 +171,11 @@ def read_canvases(workspace: Workspace, choice: Choice) -> Record:
     return read_record(workspace.place("canvases", choice.name), f"compose {told(choice)}")
 
 
-def told(choice: Choice) -> str:
-    """The options that make a choice."""
+def told(choice: Choice, *, order: bool = True) -> str:
+    """The options that make a choice; without ``order`` those of the stages before it."""
     options = {
         "--random-retrieval": choice.random_retrieval,
         "--identity": choice.identity,
-        "--random-order": choice.random_order,
+        "--random-order": choice.random_order and order,
     }
     return " ".join([f"--split {choice.split}", *(name for name, given in options.items() if given)])

@@ -20,7 +20,7 @@ from bench.sims.stage import (
     Progress,
     Record,
     Stage,
-    StageError,
+    check_made_from,
     in_parts,
     load_arrays,
     read_record,
@@ -181,6 +181,5 @@ def read_retrieved(workspace: Workspace, choice: Choice) -> tuple[Retrieved, Rec
     arrays = load_arrays(record.folder / FILE)
     found = Retrieved(map_of=arrays["map_of"], class_of=arrays["class_of"], found=arrays["found"], iou=arrays["iou"])
     _, bank_record = open_bank(workspace)
-    if found.found.max(initial=-1) >= sum(bank_record.notes["segments_of_class"].values()):
-        raise StageError(f"{record.folder}: was made with another bank; run `./run_study.py sims retrieve {options}`")
+    check_made_from(record, "bank", bank_record, f"retrieve {options}")
     return found, record

@@ -63,6 +63,8 @@ class Record:
     content: str
     """Hash over the hashes of its files: what the stages after it depend on."""
     settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    """Contents of what it was made from."""
     notes: Mapping[str, Any]
     """What is worth telling: counts, seconds, scores."""
 
@@ -86,8 +88,18 @@ def read_record(folder: Path, made_by: str) -> Record:
         identity=data["identity"],
         content=data["content"],
         settings=data["settings"],
+        inputs=data["inputs"],
         notes=data["notes"],
     )
+
+
+def check_made_from(record: Record, what: str, source: Record, made_by: str) -> None:
+    """Raises StageError where ``record`` was made from another ``what`` than the one that is there now."""
+    if record.inputs[what] != source.content:
+        raise StageError(
+            f"{record.folder}: was made from another {what} than {source.folder} has now; run "
+            f"`./run_study.py sims {made_by}` again, with the same --work"
+        )
 
 
 def run_stage(

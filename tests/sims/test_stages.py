@@ -119,6 +119,19 @@ def test_random_retrieval_stays_in_the_class_and_depends_on_the_seed(own: Worksp
     assert (one.found != other.found).any()
 
 
+def test_canvases_are_not_made_of_parts_that_do_not_belong_together(own: Workspace) -> None:
+    choice = Choice(split="train", random_retrieval=True, identity=True, random_order=True)
+    retrieve(own, choice)
+    transform(own, choice)
+    arrange(own, choice)
+    retrieve(own, choice, seed=1)
+    again = (
+        r"another retrieval than .* has now; run .*sims transform --split train --random-retrieval --identity` again"
+    )
+    with pytest.raises(StageError, match=again):
+        compose(own, choice)
+
+
 def test_the_whole_system_makes_images_that_are_skipped_until_something_changes(own: Workspace) -> None:
     retrieve(own, VAL)
     train_transformation(own, BRIEF, width=2, device="cpu")
