@@ -150,7 +150,7 @@ def _save(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, id
     }
     state["sha256"] = state_sha256(state)
     _write(checkpoint_path(folder, step), state)
-    for older in checkpoint_steps(folder)[:-1]:
+    for older in (found for found in checkpoint_steps(folder) if found < step):
         checkpoint_path(folder, older).unlink()
 
 

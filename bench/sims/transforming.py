@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.sims.canvas import IDENTITY
-from baselines.sims.losses import masked_distance
+from baselines.sims.losses import placement_losses
 from baselines.sims.networks import TransformationNetwork, initialize, transformed
 from baselines.sims.overlap import intersections, iou
 from baselines.sims.settings import TransformationSettings
@@ -130,7 +130,7 @@ def train_transformation(
             region = region_input(wanted_mask, int(bank.class_of[number]), settings.classes, where)
             theta = network(segment, shown, region)
             moved = transformed(torch.cat([segment, shown], 1), theta)
-            return {"masked_l1": masked_distance(moved[:, :3], moved[:, 3:], target, target_mask)}
+            return placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)

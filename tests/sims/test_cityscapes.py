@@ -73,7 +73,7 @@ def test_every_part_of_the_system_helps(tmp_path: Path) -> None:
     The score is the share of all labelled pixels where the canvas has the label map's class.
     """
     workspace = system(tmp_path / "work", (64, 128))
-    train_transformation(workspace, Learning(steps=800, rate=1e-3), width=8, device="cpu")
+    train_transformation(workspace, Learning(steps=500, rate=1e-3), width=8, device="cpu")
     train_order(workspace, Learning(steps=1600, rate=1e-3), width=8, device="cpu")
     full = scores(workspace, FULL)["label_agreement"]
     found = {name: scores(workspace, choice)["label_agreement"] for name, choice in BASELINES.items()}

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from baselines.sims.canvas import IDENTITY, source_pixels
-from baselines.sims.losses import Perceptual, masked_distance, perceptual_loss, synthesis_losses
+from baselines.sims.losses import Perceptual, perceptual_loss, placement_losses, synthesis_losses
 from baselines.sims.networks import (
     OrderingNetwork,
     SynthesisNetwork,
@@ -132,12 +132,15 @@ def test_the_losses_are_refused_or_weighted() -> None:
     torch.testing.assert_close(terms["semantic"], 10 * torch.tensor(4.0).log())
 
 
-def test_the_masked_distance_counts_what_is_missing_and_what_is_too_much() -> None:
-    wanted_mask = torch.zeros(1, 1, 8, 8)
-    wanted_mask[..., :4] = 1
-    wanted = 0.5 * wanted_mask.expand(1, 3, 8, 8)
-    assert masked_distance(wanted, wanted_mask, wanted, wanted_mask) == 0
-    missing = masked_distance(torch.zeros_like(wanted), torch.zeros_like(wanted_mask), wanted, wanted_mask)
-    torch.testing.assert_close(missing, torch.tensor((3 * 0.5 + 1) / 4))
-    shifted = masked_distance(wanted.flip(3), wanted_mask.flip(3), wanted, wanted_mask)
-    torch.testing.assert_close(shifted, 2 * missing)
+def test_a_segment_that_vanishes_or_lies_elsewhere_loses_to_one_in_place() -> None:
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., :4] = 1
+    segment = 0.5 * mask.expand(1, 3, 8, 8)
+    same = placement_losses(segment, mask, segment, mask)
+    assert {name: float(value) for name, value in same.items()} == {"masked_l1": 0.0, "apart": 0.0}
+    gone = placement_losses(torch.zeros_like(segment), torch.zeros_like(mask), segment, mask)
+    assert {name: float(value) for name, value in gone.items()} == {"masked_l1": 0.0, "apart": 1.0}
+    half = placement_losses(segment.roll(2, 3), mask.roll(2, 3), segment, mask)
+    torch.testing.assert_close(half["apart"], torch.tensor(2 / 3))
+    brighter = placement_losses(segment + 0.25 * mask, mask, segment, mask)
+    torch.testing.assert_close(brighter["masked_l1"], torch.tensor(0.25))
