@@ -25,8 +25,10 @@ VERBS = [
     "doctor",
     "evaluate",
     "fetch-weights",
+    "figure3",
     "human",
     "import-images",
+    "leaderboard",
     "list",
     "logs",
     "paint",
@@ -37,8 +39,13 @@ VERBS = [
     "retry",
     "run",
     "show",
+    "sims",
+    "site",
+    "status",
+    "synthesize",
+    "train",
+    "why",
 ]
-VERBS = sorted({*VERBS, "figure3", "leaderboard", "site", "status", "synthesize", "train", "why"})
 WEIGHTS_FIELDS = {"name", "file", "purpose", "used_by", "found", "licence", "address", "address_source", "fetchable"}
 WEIGHTS_FIELDS |= {"mirrors", "sha256", "sha256_prefix", "sha256_recorded", "recorded_on", "size_bytes", "about_mib"}
 WEIGHTS_FIELDS |= {"package"}

@@ -84,6 +84,7 @@ HEAVY = ("torch", "torchvision", "pandas", "numpy", "scipy", "matplotlib", "PIL"
         ("baselines", ("bench", "studies", "typer", "rich", "pandas")),
         ("bench.training", ("bench.launching", "bench.reporting", "bench.cli", "studies", "submitit")),
         ("bench.evaluation", ("bench.launching", "bench.reporting", "bench.cli", "studies", "submitit")),
+        ("bench.sims", ("bench.launching", "bench.reporting", "bench.cli", "studies", "submitit")),
         ("bench.data", ("torch", "torchvision", "bench.training", "bench.evaluation", "bench.launching", "bench.cli")),
         ("bench.reporting", ("torch", "torchvision", "bench.training", "bench.launching", "bench.cli")),
         ("bench.launching", ("bench.reporting", "bench.cli", "studies", "bench.synthesis")),

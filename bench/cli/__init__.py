@@ -18,6 +18,7 @@ from bench.cli import (
     importing,
     publishing,
     runs,
+    sims,
     steering,
     studies,
     synthesis,
@@ -56,6 +57,7 @@ for module in (
     benchmark,
 ):
     module.register(app)
+sims.register(app)
 
 
 def main() -> None:

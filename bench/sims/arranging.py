@@ -1,0 +1,214 @@
+"""The ordering stage: train the network on neighbouring segments, and order those of every label map."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from baselines.sims.networks import OrderingNetwork, initialize
+from baselines.sims.ordering import Boundary, back_to_front, boundaries, draw_pair, in_front
+from baselines.sims.segments import Segments, find_segments
+from baselines.sims.settings import OrderingSettings
+from bench.data.dataset import Dataset
+from bench.sims.bank import open_bank
+from bench.sims.depth import TOLD, Depth, Source, depth_source
+from bench.sims.learning import Learning, device_of, learn, load_network
+from bench.sims.retrieval import class_map
+from bench.sims.stage import (
+    Arrays,
+    Progress,
+    Record,
+    Stage,
+    StageError,
+    in_parts,
+    load_arrays,
+    read_record,
+    run_stage,
+)
+from bench.sims.workspace import Choice, Workspace
+
+FILE = "order.npz"
+PAIRS_FILE = "pairs.npz"
+NETWORK_FOLDER = "ordering-network"
+_STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
+_MAPS_PER_PART = 16
+
+
+def _neighbours(segments: Segments, thin: tuple[int, ...]) -> list[Boundary]:
+    """Boundaries between segments of different classes."""
+    found = boundaries(segments.component_map(thin))
+    return [each for each in found if segments.classes[each.first] != segments.classes[each.second]]
+
+
+def train_order(
+    workspace: Workspace,
+    learning: Learning,
+    *,
+    width: int = 64,
+    source: Source | None = None,
+    disparity: Path | None = None,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress = lambda *_: None,
+) -> tuple[Record, bool]:
+    """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained)."""
+    bank, bank_record = open_bank(workspace)
+    classes = workspace.classes
+    depth = Depth(source=source or depth_source(classes, disparity), classes=classes, disparity=disparity)
+    settings = OrderingSettings(classes=classes.count, width=width)
+    where = device_of(device)
+    stage = Stage(
+        name="train-order",
+        folder=workspace.place(NETWORK_FOLDER),
+        settings={
+            "network": asdict(settings),
+            "depth": depth.source,
+            "disparity": str(disparity) if disparity else None,
+            **asdict(learning),
+        },
+        inputs={"bank": bank_record.content},
+        growing=("steps",),
+    )
+
+    def work() -> Mapping[str, Any]:
+        train = workspace.open("train")
+        pairs = _known_pairs(workspace, train, depth, stage.folder / PAIRS_FILE, progress)["pairs"]
+        if not len(pairs):
+            raise StageError(
+                f"{stage.folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity "
+                "DIR, another --depth, or leave the network out (compose --random-order)"
+            )
+        network = OrderingNetwork(settings)
+        initialize(network, learning.seed)
+
+        def losses(step: int) -> dict[str, Tensor]:
+            rng = np.random.default_rng((_STREAM, learning.seed, step))
+            index, one, other, front = pairs[int(rng.integers(len(pairs)))].tolist()
+            of_map = bank.class_map(index)
+            segments = find_segments(of_map, workspace.rule)
+            drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
+            wanted = torch.tensor([int(segments.classes[front])], device=where)
+            return {"cross_entropy": F.cross_entropy(network(drawn), wanted)}
+
+        identity = stage.identity(leave_out=("steps",))
+        means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
+        parameters = sum(p.numel() for p in network.parameters())
+        return {"parameters": parameters, "pairs": len(pairs), "supervision": TOLD[depth.source], **means}
+
+    return run_stage(stage, work, again=again)
+
+
+def _known_pairs(
+    workspace: Workspace, train: Dataset, depth: Depth, path: Path, progress: Progress
+) -> dict[str, NDArray[Any]]:
+    """(P, 4) picture, the two segments, the one in front: all neighbours whose order is known."""
+
+    def part(maps: range) -> Arrays:
+        known = []
+        for index in maps:
+            sample = train.load(index)
+            segments = find_segments(workspace.classes.of_label[sample.labels], workspace.rule)
+            near = depth.nearness(sample)
+            for each in _neighbours(segments, workspace.classes.thin):
+                front = in_front(each, near, segments.classes, depth.planar)
+                if front is not None:
+                    known.append((index, each.first, each.second, front))
+        return {"pairs": np.array(known, np.int64).reshape(-1, 4)}
+
+    count = workspace.count(train)
+    return in_parts(path, count, part, per=256, what="pictures looked at for neighbours", progress=progress)
+
+
+def _drawn(
+    workspace: Workspace,
+    of_map: NDArray[Any],
+    segments: Segments,
+    pairs: list[tuple[int, int]],
+    device: torch.device,
+) -> Tensor:
+    """Pairs of segments as the network sees them, (N, 6, H, W)."""
+    each = [
+        draw_pair(of_map, segments.masks[list(pair)], segments.classes[list(pair)].tolist(), workspace.classes.palette)
+        for pair in pairs
+    ]
+    return torch.from_numpy(np.stack(each)).to(device)
+
+
+def arrange(
+    workspace: Workspace,
+    choice: Choice,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress = lambda *_: None,
+) -> tuple[Record, bool]:
+    """Order the segments of every label map, back to front. Returns (record, whether it had to be made)."""
+    dataset = workspace.open(choice.split)
+    where = device_of(device)
+    inputs: dict[str, str] = {choice.split: workspace.manifest(dataset)}
+    settings: dict[str, Any] = {"random": choice.random_order, "min_area_px": workspace.min_area_px}
+    network = None
+    if choice.random_order:
+        settings["seed"] = seed
+    else:
+        trained = read_record(workspace.place(NETWORK_FOLDER), "train-order")
+        inputs["network"] = trained.content
+        network = OrderingNetwork(OrderingSettings(**trained.settings["network"]))
+        load_network(trained.folder, network).to(where)
+    stage = Stage(name="order", folder=workspace.place("order", choice.order), settings=settings, inputs=inputs)
+
+    def part(maps: range) -> Arrays:
+        orders, overruled, judged = [], 0, 0
+        for index in maps:
+            of_map = class_map(workspace, dataset, index)
+            segments = find_segments(of_map, workspace.rule)
+            if network is None:
+                name = zlib.crc32(dataset.sample_id(index).encode())
+                order = np.random.default_rng((_RANDOM_STREAM, seed, name)).permutation(len(segments))
+            else:
+                judgements = _judgements(workspace, network, of_map, segments, where)
+                order, lost = back_to_front(segments.masks.sum((1, 2), dtype=np.int64), judgements)
+                overruled, judged = overruled + lost, judged + len(judgements)
+            orders.append(order)
+        counts = np.array([[judged, overruled]], np.int64)
+        return {"order": np.concatenate(orders), "judged": counts}
+
+    def work() -> Mapping[str, Any]:
+        count = workspace.count(dataset)
+        made = in_parts(stage.folder / FILE, count, part, per=_MAPS_PER_PART, what="label maps", progress=progress)
+        judged, overruled = made["judged"].sum(0).tolist()
+        return {"segments": len(made["order"]), "neighbours_judged": judged, "judgements_overruled": overruled}
+
+    return run_stage(stage, work, again=again)
+
+
+@torch.no_grad()
+def _judgements(
+    workspace: Workspace, network: OrderingNetwork, of_map: NDArray[Any], segments: Segments, device: torch.device
+) -> list[tuple[int, int, float]]:
+    """(in front, behind, margin) of neighbouring segments: the one whose class has the greater score."""
+    found = []
+    for each in _neighbours(segments, workspace.classes.thin):
+        pair = [(each.first, each.second)]
+        logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
+        one, other = (float(logits[int(segments.classes[number])]) for number in pair[0])
+        front, behind = pair[0] if one > other else pair[0][::-1]
+        found.append((front, behind, abs(one - other)))
+    return found
+
+
+def read_order(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.int64], Record]:
+    """The finished order: for each map in turn its segments' numbers, the hindmost first; (Q,) in all."""
+    options = f"--split {choice.split}" + (" --random-order" if choice.random_order else "")
+    record = read_record(workspace.place("order", choice.order), f"order {options}")
+    return load_arrays(record.folder / FILE)["order"], record

@@ -1,0 +1,101 @@
+"""What is known about which segment is in front: the supervision of the ordering network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.data.dataset import Sample
+from bench.sims.classes import SimsClasses
+from bench.sims.stage import StageError
+
+Source = Literal["disparity", "layers", "things"]
+SOURCES: tuple[Source, ...] = ("disparity", "layers", "things")
+TOLD: dict[Source, str] = {
+    "disparity": "median disparity along the shared boundary, objects over planar classes (as published)",
+    "layers": "the stated layers of classes (a substitute for disparity: objects over planar classes)",
+    "things": "counted things over the rest (a substitute for disparity: objects over planar classes)",
+}
+_DISPARITY_STEPS = 256.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Nearness of every pixel, from one of the SOURCES."""
+
+    source: Source
+    classes: SimsClasses
+    disparity: Path | None = None
+    """Folder with 16-bit files <sample id>_disparity.png or <sample id>.png, anywhere below: 256 d + 1, 0 unknown."""
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise StageError(f"--depth is {self.source!r}; choose one of {', '.join(SOURCES)}")
+        if (self.source == "disparity") != (self.disparity is not None):
+            raise StageError("--depth disparity and --disparity DIR belong together; give both or neither")
+        if self.disparity is not None and not self.disparity.is_dir():
+            raise StageError(f"--disparity {self.disparity} is not a folder; it should hold <sample id>_disparity.png")
+        if self.source == "layers" and not self.classes.layers:
+            raise StageError(
+                "--depth layers: no layers are stated for this data set (bench/sims/classes.py has them for Cityscapes "
+                "and the synthetic scenes); use --depth things, or --disparity DIR"
+            )
+
+    @property
+    def planar(self) -> Sequence[int]:
+        """Classes that are behind whatever stands before them, whatever their nearness says."""
+        return self.classes.planar if self.source == "disparity" else ()
+
+    def nearness(self, sample: Sample) -> NDArray[np.float64]:
+        """(H, W), greater is nearer, NaN unknown. Raises StageError where a disparity file is missing or unfit."""
+        if self.source == "disparity":
+            return self._read(sample)
+        if self.source == "layers":
+            layer_of = np.full(self.classes.count, np.nan)
+            for number, layer in enumerate(self.classes.layers):
+                layer_of[list(layer)] = number
+            near = layer_of[self.classes.of_label[sample.labels]]
+            top = len(self.classes.layers) - 1
+            if sample.instances is not None and self.classes.painted_in_order:
+                counted = (near == top) & (sample.instances >= 1000)
+                near = np.where(counted, top + (sample.instances % 1000) / 1000.0, near)
+            return np.asarray(near, np.float64)
+        if sample.instances is None:
+            raise StageError(
+                f"--depth things: sample {sample.id} has no instances; give --disparity DIR, or leave the ordering "
+                "network out (compose --random-order)"
+            )
+        return np.asarray(sample.instances != sample.labels.astype(np.int64), np.float64)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        assert self.disparity is not None
+        return {path.stem.removesuffix("_disparity"): path for path in sorted(self.disparity.rglob("*.png"))}
+
+    def _read(self, sample: Sample) -> NDArray[np.float64]:
+        path = self._files.get(sample.id)
+        if path is None:
+            raise StageError(
+                f"--disparity {self.disparity}: nothing for sample {sample.id} among {len(self._files)} png files; "
+                f"expected {sample.id}_disparity.png"
+            )
+        with Image.open(path) as opened:
+            if opened.mode not in ("I;16", "I"):
+                raise StageError(f"{path}: mode {opened.mode}; disparity files are 16-bit grey")
+            height, width = sample.labels.shape
+            values = np.asarray(opened.resize((width, height), Image.Resampling.NEAREST), np.float64)
+        return np.where(values > 0, (values - 1) / _DISPARITY_STEPS, np.nan)
+
+
+def depth_source(classes: SimsClasses, disparity: Path | None) -> Source:
+    """The best source there is: disparity where a folder is given, then stated layers, then counted things."""
+    if disparity is not None:
+        return "disparity"
+    return "layers" if classes.layers else "things"

@@ -1,0 +1,204 @@
+"""The transformation stage: train the network, and place every retrieved segment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines.sims.canvas import IDENTITY
+from baselines.sims.losses import placement_losses
+from baselines.sims.networks import TransformationNetwork, initialize, transformed
+from baselines.sims.overlap import intersections, iou
+from baselines.sims.settings import TransformationSettings
+from baselines.sims.simulate import DRAWN, Found, out_of_place
+from bench.sims.bank import Bank, open_bank
+from bench.sims.learning import Learning, device_of, learn, load_network
+from bench.sims.retrieval import query_segments, read_retrieved
+from bench.sims.stage import (
+    Arrays,
+    Progress,
+    Record,
+    Stage,
+    in_parts,
+    load_arrays,
+    read_record,
+    run_stage,
+)
+from bench.sims.workspace import Choice, Workspace
+
+FILE = "theta.npz"
+NETWORK_FOLDER = "transformation-network"
+SIMULATED_SHARE = 0.5
+"""Of the training pairs: a picture's own segment out of place; the rest are pairs of two pictures (reconstruction)."""
+_STREAM = 0x7A5F
+_MAPS_PER_PART = 16
+
+
+def find_overlapping(
+    bank: Bank, mask: NDArray[np.bool_], label: int, own: int, rng: np.random.Generator
+) -> tuple[int, float] | None:
+    """The best overlapping of DRAWN random segments of a class, not of the picture ``own``: (number, IoU)."""
+    numbers = bank.of_class(label)
+    numbers = numbers[bank.image_of[numbers] != own]
+    if not len(numbers):
+        return None
+    chosen = np.sort(rng.choice(numbers, min(DRAWN, len(numbers)), replace=False))
+    query = np.packbits(mask.reshape(-1)).view(np.uint64)
+    found = iou(intersections(query, bank.bits(chosen)), int(mask.sum()), bank.areas[chosen])
+    return int(chosen[int(found.argmax())]), float(found.max())
+
+
+def finder(bank: Bank, own: int) -> Any:
+    """``find_overlapping`` as the simulation of canvases wants it (``baselines.sims.simulate.Finder``)."""
+
+    def find(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Found | None:
+        best = find_overlapping(bank, mask, label, own, rng)
+        if best is None:
+            return None
+        found = bank.mask(best[0])
+        return Found(mask=found, colours=bank.image(int(bank.image_of[best[0]]))[found])
+
+    return find
+
+
+def segment_input(image: NDArray[np.uint8], mask: NDArray[np.bool_], device: torch.device) -> tuple[Tensor, Tensor]:
+    """A segment (1, 3, H, W) in [-1, 1], 0 outside, and its mask (1, 1, H, W)."""
+    shown = torch.from_numpy(np.array(mask)).to(device).float()[None, None]
+    colours = torch.from_numpy(np.array(image)).to(device).float().permute(2, 0, 1)[None]
+    return (colours / 127.5 - 1) * shown, shown
+
+
+def region_input(mask: NDArray[np.bool_], label: int, classes: int, device: torch.device) -> Tensor:
+    """A wanted region as label channels (1, K, H, W)."""
+    wanted = torch.zeros(1, classes, *mask.shape, device=device)
+    wanted[0, label] = torch.from_numpy(np.array(mask)).to(device).float()
+    return wanted
+
+
+def training_pair(
+    bank: Bank, number: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.bool_]]:
+    """(picture, mask) to move and (picture, mask) wanted, for a segment of the bank."""
+    own = int(bank.image_of[number])
+    image, mask = bank.image(own), bank.mask(number)
+    best = find_overlapping(bank, mask, int(bank.class_of[number]), own, rng)
+    if best is None or rng.random() < SIMULATED_SHARE:
+        moved, moved_mask = out_of_place(image, mask, bank.mask(best[0]) if best is not None else None, rng)
+        if moved_mask.any():
+            return moved, moved_mask, image, mask
+        return image, mask, image, mask
+    return bank.image(int(bank.image_of[best[0]])), bank.mask(best[0]), image, mask
+
+
+def train_transformation(
+    workspace: Workspace,
+    learning: Learning,
+    *,
+    width: int = 64,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress = lambda *_: None,
+) -> tuple[Record, bool]:
+    """Train the transformation network on the bank's segments. Returns (record, whether it had to be trained)."""
+    bank, bank_record = open_bank(workspace)
+    settings = TransformationSettings(classes=workspace.classes.count, width=width)
+    where = device_of(device)
+    stage = Stage(
+        name="train-transform",
+        folder=workspace.place(NETWORK_FOLDER),
+        settings={"network": asdict(settings), **asdict(learning)},
+        inputs={"bank": bank_record.content},
+        growing=("steps",),
+    )
+
+    def work() -> Mapping[str, Any]:
+        network = TransformationNetwork(settings)
+        initialize(network, learning.seed)
+
+        def losses(step: int) -> dict[str, Tensor]:
+            rng = np.random.default_rng((_STREAM, learning.seed, step))
+            number = int(rng.integers(len(bank)))
+            picture, mask, wanted_picture, wanted_mask = training_pair(bank, number, rng)
+            segment, shown = segment_input(picture, mask, where)
+            target, target_mask = segment_input(wanted_picture, wanted_mask, where)
+            region = region_input(wanted_mask, int(bank.class_of[number]), settings.classes, where)
+            theta = network(segment, shown, region)
+            moved = transformed(torch.cat([segment, shown], 1), theta)
+            return placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
+
+        identity = stage.identity(leave_out=("steps",))
+        means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
+        return {"parameters": sum(p.numel() for p in network.parameters()), **means}
+
+    return run_stage(stage, work, again=again)
+
+
+def transform(
+    workspace: Workspace,
+    choice: Choice,
+    *,
+    device: str = "auto",
+    again: bool = False,
+    progress: Progress = lambda *_: None,
+) -> tuple[Record, bool]:
+    """Place the best retrieved segment for each wanted region. Returns (record, whether it had to be made)."""
+    bank, _ = open_bank(workspace)
+    retrieved, retrieved_record = read_retrieved(workspace, choice)
+    where = device_of(device)
+    inputs = {"retrieval": retrieved_record.content}
+    network = None
+    if not choice.identity:
+        trained = read_record(workspace.place(NETWORK_FOLDER), "train-transform")
+        inputs["network"] = trained.content
+        settings = TransformationSettings(**trained.settings["network"])
+        network = TransformationNetwork(settings)
+        load_network(trained.folder, network).to(where)
+    stage = Stage(
+        name="transform",
+        folder=workspace.place("transformation", choice.transformation),
+        settings={"identity": choice.identity},
+        inputs=inputs,
+    )
+
+    @torch.no_grad()
+    def work() -> Mapping[str, Any]:
+        dataset = workspace.open(choice.split)
+
+        def part(maps: range) -> Arrays:
+            thetas = []
+            for index in maps:
+                asked = retrieved.of_map(index)
+                segments = query_segments(workspace, dataset, index) if network is not None else None
+                for place, query in enumerate(asked):
+                    number = int(retrieved.found[query, 0])
+                    if network is None or segments is None or number < 0:
+                        thetas.append(IDENTITY)
+                        continue
+                    segment, shown = segment_input(bank.image(int(bank.image_of[number])), bank.mask(number), where)
+                    label = int(retrieved.class_of[query])
+                    region = region_input(segments.masks[place], label, workspace.classes.count, where)
+                    thetas.append(network(segment, shown, region)[0].double().cpu().numpy())
+            return {"theta": np.stack(thetas) if thetas else np.zeros((0, 2, 3))}
+
+        count = workspace.count(dataset)
+        theta = in_parts(stage.folder / FILE, count, part, per=_MAPS_PER_PART, what="label maps", progress=progress)[
+            "theta"
+        ]
+        moved = np.abs(theta - IDENTITY).mean(0).round(4).tolist() if len(theta) else None
+        return {"segments": len(theta), "mean_change_of_the_map": moved}
+
+    return run_stage(stage, work, again=again)
+
+
+def read_transformation(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.float64], Record]:
+    """The finished transformation, (Q, 2, 3). Raises StageError where it is not there."""
+    options = f"--split {choice.split}" + (" --random-retrieval" if choice.random_retrieval else "")
+    options += " --identity" if choice.identity else ""
+    record = read_record(workspace.place("transformation", choice.transformation), f"transform {options}")
+    return load_arrays(record.folder / FILE)["theta"], record

@@ -1,0 +1,80 @@
+"""SIMS on the real Cityscapes pairs, leave-one-out; skipped where the samples are not beside the project."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.sims.arranging import arrange, train_order
+from bench.sims.bank import build_bank
+from bench.sims.composing import compose
+from bench.sims.learning import Learning
+from bench.sims.retrieval import retrieve
+from bench.sims.transforming import train_transformation, transform
+from bench.sims.workspace import Choice, Workspace
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = Path(os.environ.get("SPADE_BENCH_DATA") or ROOT.parent / "shared" / "data") / "cityscapes_sample"
+FULL = Choice(split="train")
+BASELINES = {
+    "identity": replace(FULL, identity=True),
+    "random order": replace(FULL, random_order=True),
+    "random retrieval": replace(FULL, random_retrieval=True),
+}
+
+pytestmark = pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason=f"no real pairs at {SAMPLES} (set SPADE_BENCH_DATA to the folder that holds it)"
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPADE_BENCH_CACHE", str(tmp_path / "cache"))
+
+
+def system(folder: Path, size: tuple[int, int]) -> Workspace:
+    folder.mkdir(exist_ok=True)
+    workspace = Workspace(
+        folder=folder, dataset="cityscapes", root=str(SAMPLES), size=size, min_area_px=1000, images=(None, None)
+    )
+    workspace.write()
+    build_bank(workspace, workers=1)
+    return workspace
+
+
+def scores(workspace: Workspace, choice: Choice, **options: Any) -> dict[str, float]:
+    """The composed canvases against label maps and photographs, every map without its own picture in the bank."""
+    retrieve(workspace, choice)
+    transform(workspace, choice, device="cpu")
+    arrange(workspace, choice, device="cpu", **options)
+    return dict(compose(workspace, choice)[0].notes)
+
+
+def test_the_bank_of_the_real_pairs_has_the_published_classes(tmp_path: Path) -> None:
+    workspace = system(tmp_path / "work", (64, 128))
+    classes = workspace.classes
+    assert (classes.count, classes.names[-1]) == (20, "none")
+    assert [classes.names[number] for number in classes.thin] == ["pole", "traffic light", "traffic sign"]
+    record, made = build_bank(workspace, workers=1)
+    assert not made
+    assert record.notes["pictures"] == 8
+    assert record.notes["segments_of_class"]["road"] >= 8
+    assert set(record.notes["segments_of_class"]) <= set(classes.names[:-1])
+
+
+@pytest.mark.slow
+def test_every_part_of_the_system_helps(tmp_path: Path) -> None:
+    """Small networks (an eighth of the width), briefly trained on the 8 pairs; retrieval leaves the own picture out.
+
+    The score is the share of all labelled pixels where the canvas has the label map's class.
+    """
+    workspace = system(tmp_path / "work", (64, 128))
+    train_transformation(workspace, Learning(steps=500, rate=1e-3), width=8, device="cpu")
+    train_order(workspace, Learning(steps=1600, rate=1e-3), width=8, device="cpu")
+    full = scores(workspace, FULL)["label_agreement"]
+    found = {name: scores(workspace, choice)["label_agreement"] for name, choice in BASELINES.items()}
+    assert {name: value for name, value in found.items() if value >= full} == {}, f"full system: {full}"
