@@ -51,13 +51,13 @@ for module in (
     evaluation,
     importing,
     synthesis,
+    sims,
     human,
     figure3,
     cluster,
     benchmark,
 ):
     module.register(app)
-sims.register(app)
 
 
 def main() -> None:
