@@ -110,6 +110,7 @@ class JobRecords:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._folder = os.fspath(store.job_folder(""))
 
     def file(self, key: str) -> Path:
         """Where the lines of the job ``key`` are."""
@@ -125,9 +126,10 @@ class JobRecords:
 
     def read(self, key: str) -> list[Submission]:
         """Every submission of the job, oldest first. Raises ValueError that names file and line."""
-        path = self.file(key)
+        path = f"{self._folder}{os.sep}{key}{os.sep}submissions.jsonl"  # that of file(): most jobs have none, so soon
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            with open(path, encoding="utf-8") as stream:
+                lines = stream.read().splitlines()
         except FileNotFoundError:
             return []
         found: dict[str, Submission] = {}

@@ -70,6 +70,8 @@ writing those out takes longer than all the rest of a run's identity."""
 
 def _text(value: Any) -> str:
     """:func:`semantic` of ``value`` as JSON with sorted keys and without spaces."""
+    if value is None or type(value) in (str, int, bool):
+        return json.dumps(value)
     if isinstance(value, Mapping):
         items = sorted(((str(key), item) for key, item in value.items()), key=lambda pair: pair[0])
         return "{" + ",".join(f"{json.dumps(key)}:{_text(item)}" for key, item in items) + "}"

@@ -176,13 +176,16 @@ def _score(job: Job, store: Store, status: RunStatus) -> str:
 
 def _last_score(path: Path) -> tuple[int, float] | None:
     """Step and value of the last ``score/mIoU`` in the end of a metrics file (the whole may be long)."""
-    if not path.is_file():
+    try:
+        with path.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            text = stream.read()
+    except FileNotFoundError:
         return None
-    with path.open("rb") as stream:
-        stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, stream.tell() - _TAIL_BYTES))
-        lines = stream.read().decode("utf-8", errors="replace").splitlines()
-    for line in reversed(lines):
+    if b'"score/mIoU"' not in text:
+        return None
+    for line in reversed(text.decode("utf-8", errors="replace").splitlines()):
         if '"score/mIoU"' not in line:
             continue
         try:
