@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +76,12 @@ def compose(
     def part(maps: range) -> Arrays:
         sums = []
         for index in maps:
+            queries = retrieved.of_map(index)
             sample = dataset.load(index)
             of_map = workspace.classes.of_label[sample.labels]
-            segments = find_segments(of_map, workspace.rule)
-            queries = retrieved.of_map(index)
-            pieces = _pieces(bank, retrieved, theta, queries, segments.masks)
-            wanted = [number for number in order[queries].tolist() if number in pieces]
-            places = {number: place for place, number in enumerate(pieces)}
-            canvas = paste(
-                list(pieces.values()), [places[number] for number in wanted], workspace.size, context=context
-            )
+            wanted = find_segments(of_map, workspace.rule).masks
+            pieces = _pieces(bank, retrieved, theta, queries, wanted)
+            canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
             found = agreement(canvas, of_map, of_map != workspace.classes.none, sample.image)
             sums.append([found.asked, found.covered, found.agreeing, found.colour_error])
             rng = np.random.default_rng((_STREAM, seed, zlib.crc32(sample.id.encode())))
@@ -93,15 +89,9 @@ def compose(
         return {"sums": np.array(sums, np.float64).reshape(-1, 4)}
 
     def work() -> Mapping[str, Any]:
-        sums = in_parts(
-            stage.folder / "agreement.npz",
-            workspace.count(dataset),
-            part,
-            per=_MAPS_PER_PART,
-            what="canvases",
-            progress=progress,
-        )["sums"].sum(0)
-        return {"canvases": workspace.count(dataset), **shares(sums)}
+        count, path = workspace.count(dataset), stage.folder / "agreement.npz"
+        sums = in_parts(path, count, part, per=_MAPS_PER_PART, what="canvases", progress=progress)["sums"]
+        return {"canvases": count, **shares(sums.sum(0))}
 
     return run_stage(stage, work, again=again)
 
@@ -146,6 +136,12 @@ def _pieces(
                 wanted=wanted,
             )
     return made
+
+
+def _pasted(pieces: Mapping[int, Piece], order: Sequence[int], size: tuple[int, int], *, context: bool) -> Canvas:
+    """The pieces, by the number of their segment, in the order of the segments that have one."""
+    places = {number: place for place, number in enumerate(pieces)}
+    return paste(list(pieces.values()), [places[number] for number in order if number in pieces], size, context=context)
 
 
 def _write(path: Path, canvas: Canvas) -> None:
