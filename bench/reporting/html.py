@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.reporting.cells import Table
-from bench.reporting.text import cell_text, reason_lines
+from bench.reporting.text import about, cell_text, reason_lines
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -41,8 +41,8 @@ figcaption { color: #444; font-size: .87rem }
 <th title="{{ column.meaning }}">{{ column.heading }}</th>{% endfor %}</tr>
 </thead><tbody>
 {% for row, cells in part.lines %}<tr{% if row.real %} class="real"{% endif %}><td>{{ row.label }}{{ row.marks }}</td>
-{%- for text, cell in cells %}<td class="{{ cell.standing or cell.state.replace('/', '') }}"
-{%- if cell.footnote or cell.detail %} title="{{ cell.detail or cell.footnote }}"{% endif %}>{{ text }}</td>
+{%- for text, told, cell in cells %}<td class="{{ cell.standing or cell.state.replace('/', '') }}"
+{%- if told %} title="{{ told }}"{% endif %}>{{ text }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table></div>
 <ul>{% for line in part.notes %}<li>{{ line }}</li>{% endfor %}</ul>
@@ -80,7 +80,7 @@ def html(title: str, tables: Sequence[Table], pictures: Sequence[Picture] = ()) 
                 (
                     row,
                     [
-                        (cell_text(cell, column, table), cell)
+                        (cell_text(cell, column, table), about(cell), cell)
                         for cell, column in zip(row.cells, table.columns, strict=True)
                     ],
                 )

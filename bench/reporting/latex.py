@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from bench.reporting.cells import Cell, Column, Table
-from bench.reporting.text import cell_text
+from bench.reporting.text import about, cell_text
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -108,9 +108,9 @@ def _cell(cell: Cell, column: Column, table: Table) -> str:
 
 
 def _about(cell: Cell, column: Column) -> list[str]:
-    if column.kind != "metric":
-        return []
-    return [text for text in (cell.footnote, cell.detail) if text]
+    """One comment for a measured or computed cell: the paper's own numbers have their source in the caption's notes."""
+    told = about(cell)
+    return [told] if told and column.kind != "paper" else []
 
 
 def _note_lines(table: Table) -> list[str]:
