@@ -100,8 +100,15 @@ def write_report(
 
     folder = out or Path("results") / study.name
     pictures = study_galleries(study, store, folder)
-    formats = ("md", "csv", "latex", "html", "terminal")
-    files = draw(study, store, folder, formats, options=options or DEFAULT, pictures=pictures, console=console)
+    files = draw(
+        study,
+        store,
+        folder,
+        ("md", "csv", "latex", "html", "terminal"),
+        options=options or DEFAULT,
+        pictures=pictures,
+        console=console,
+    )
     console.print("written:", highlight=False)
     for path in [*files, *(picture.file for picture in pictures)]:
         console.print(f"  {path}", highlight=False, markup=False)

@@ -24,7 +24,7 @@ class Cell:
     interval: tuple[float, float] | None = None
     """Limits of the 95 % interval; None where there is none."""
     interval_over: IntervalOver = ""
-    """``seeds``: Student-t; ``images``: bootstrap of one seed's images; empty without an interval."""
+    """``seeds``: Student-t; ``images``: jackknife over the judged images; empty without one."""
     n_seeds: int = 0
     """Seeds in the mean."""
     n_seeds_planned: int = 0

@@ -59,11 +59,11 @@ def comparison_table(collected: Collected, first: str, second: str) -> Table:
 
 
 _MEANINGS = (
-    "Δ: the first row minus the second, with half the width of its 95 % interval. Over images: both rows on the same "
-    "resampled images (paired bootstrap), these trainings as they are. Over seeds: Welch's interval of two means, these "
-    "images as they are; two trainings each at least. Over both: the two added as variances.",
-    "P: probability that the first row is better. Over images: share of the resamples. Over seeds: share of the pairs "
-    "of trainings (ties count half). 0.5: no difference.",
+    "Δ: the first row minus the second, with half the width of its 95 % interval. Over images: other images "
+    "for these trainings (jackknife of the difference, image by image). Over seeds: other trainings judged on these "
+    "images (Welch's interval of two means; two trainings each at least). Over both: the two added as variances.",
+    "P: probability that the first row is better. Over images: share of 1,000 bootstrap resamples, the same for "
+    "both. Over seeds: share of the pairs of trainings. Ties count half; 0.5 is no difference.",
     "Metrics on features (Frechet distances and such) have no counts of each image, so nothing over images.",
 )
 
@@ -171,12 +171,13 @@ class _Pair:
         if not self.intervals.same_images([*first, *second]):
             return None, None
         class_mean = self.protocol.class_mean
-        x = self.intervals.resampled(first, metric, class_mean)
-        y = self.intervals.resampled(second, metric, class_mean)
-        if x is None or y is None:
+        without = [self.intervals.mean_over(item, metric, class_mean, "left out") for item in (first, second)]
+        anew = [self.intervals.mean_over(item, metric, class_mean, "drawn anew") for item in (first, second)]
+        if without[0] is None or without[1] is None or anew[0] is None or anew[1] is None:
             return None, None
-        gaps = x - y if METRICS[metric].higher_better else y - x
-        return image_interval(delta, x - y), float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+        gaps = anew[0] - anew[1] if METRICS[metric].higher_better else anew[1] - anew[0]
+        odds = float((gaps > 0).mean() + 0.5 * (gaps == 0).mean())
+        return image_interval(delta, without[0] - without[1]), odds
 
 
 def _with_score(item: MeasuredRow, metric: str) -> list[Evaluation]:

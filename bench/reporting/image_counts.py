@@ -17,12 +17,12 @@ from bench.store import Store
 
 SEGMENTATION = ("mIoU", "accu@all", "accu@labelled")
 """The metrics that per-image counts determine."""
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCounts:
-    """What the scores of N images with K judge classes are computed from, pixels as float32."""
+    """What the scores of N images with K judge classes are computed from, in pixels."""
 
     hits: Floats
     """(N, K): pixels of a class that were labelled so."""
@@ -39,29 +39,49 @@ class ImageCounts:
     def images(self) -> int:
         return len(self.pixels)
 
-    def scores(self, metric: str, weights: Floats, class_mean: ClassMean) -> NDArray[np.float64]:
+    def scores(self, metric: str, weights: Floats, class_mean: ClassMean) -> Floats:
         """(B,) scores in percent of B weightings (B, N) of the images.
 
         With every weight 1 it is the evaluation's own score (:func:`bench.evaluation.metrics.segmentation_scores`). A
         resample without any labelled pixel has no score: NaN. Raises ValueError for a metric that is not one of
         SEGMENTATION.
         """
-        if metric not in SEGMENTATION:
-            raise ValueError(
-                f"{metric} does not follow from confusion counts; those that do: {', '.join(SEGMENTATION)}"
-            )
+        _check(metric)
         if metric == "mIoU":
-            hits = weights @ self.hits
-            truth, union = weights @ self.truth, weights @ self.union
-            averaged = {"present": truth > 0, "all": np.ones_like(truth, dtype=bool), "union": union > 0}[class_mean]
-            ious = np.where(averaged, hits / np.maximum(union, 1.0), 0.0).sum(axis=1, dtype=np.float64)
-            classes = averaged.sum(axis=1)
-            some = truth.sum(axis=1) > 0
-            return np.where(some, 100.0 * ious / np.maximum(classes, 1), np.nan)
-        of = self.pixels if metric == "accu@all" else self.truth.sum(axis=1)
-        total = (weights @ of).astype(np.float64)
-        right = (weights @ self.hits.sum(axis=1)).astype(np.float64)
-        return np.where(total > 0, 100.0 * right / np.maximum(total, 1.0), np.nan)
+            return _mean_iou(weights @ self.hits, weights @ self.union, weights @ self.truth, class_mean)
+        return _share(weights @ self.hits.sum(axis=1), weights @ self._of(metric))
+
+    def leave_one_out(self, metric: str, class_mean: ClassMean) -> Floats:
+        """(N,) scores in percent of all images but one, for each of them; as :meth:`scores`, without the weights."""
+        _check(metric)
+        if metric == "mIoU":
+            hits, union, truth = (item.sum(axis=0) - item for item in (self.hits, self.union, self.truth))
+            return _mean_iou(hits, union, truth, class_mean)
+        right, of = self.hits.sum(axis=1), self._of(metric)
+        return _share(right.sum() - right, of.sum() - of)
+
+    def _of(self, metric: str) -> Floats:
+        """(N,) pixels that an accuracy is a share of."""
+        return self.pixels if metric == "accu@all" else self.truth.sum(axis=1)
+
+
+def _check(metric: str) -> None:
+    if metric not in SEGMENTATION:
+        raise ValueError(f"{metric} does not follow from confusion counts; those that do: {', '.join(SEGMENTATION)}")
+
+
+def _mean_iou(hits: Floats, union: Floats, truth: Floats, class_mean: ClassMean) -> Floats:
+    """(B,) from (B, K); see :func:`bench.evaluation.metrics.segmentation_scores` for the rules."""
+    averaged = {"present": truth > 0, "all": np.ones_like(truth, dtype=bool), "union": union > 0}[class_mean]
+    ious = np.where(averaged, hits / np.maximum(union, 1.0), 0.0).sum(axis=1)
+    classes = np.maximum(averaged.sum(axis=1), 1)
+    means: Floats = np.where(truth.sum(axis=1) > 0, 100.0 * ious / classes, np.nan)
+    return means
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    shares: Floats = np.where(whole > 0, 100.0 * part / np.maximum(whole, 1.0), np.nan)
+    return shares
 
 
 def read_counts(path: Path) -> ImageCounts | None:
@@ -84,16 +104,17 @@ def read_counts(path: Path) -> ImageCounts | None:
 
     def summed(columns: NDArray[np.int64], which: NDArray[np.bool_]) -> Floats:
         places = image[which] * classes + columns[which]
-        return np.bincount(places, weights=pixels[which], minlength=images * classes).reshape(images, classes)
+        counts = np.bincount(places, weights=pixels[which].astype(np.float64), minlength=images * classes)
+        return counts.astype(np.float64).reshape(images, classes)
 
     truth = summed(true_class, labelled)
     hits = summed(true_class, labelled & (true_class == predicted))
     union = truth + summed(predicted, labelled) - hits
     return ImageCounts(
-        hits=hits.astype(np.float32),
-        union=union.astype(np.float32),
-        truth=truth.astype(np.float32),
-        pixels=np.bincount(image, weights=pixels, minlength=images).astype(np.float32),
+        hits=hits,
+        union=union,
+        truth=truth,
+        pixels=np.bincount(image, weights=pixels.astype(np.float64), minlength=images).astype(np.float64),
         sample_ids=tuple(str(name) for name in ids),
     )
 

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from bench.cost import RunCost
 from bench.evaluation.protocols import Protocol
-from bench.reporting.cells import BLANK, Cell, CellState, Column
+from bench.reporting.cells import BLANK, Cell, CellState, Column, IntervalOver
 from bench.reporting.collect import Measured, MeasuredRow
 from bench.reporting.intervals import Intervals
 from bench.reporting.published import Published, counterpart_of, published_cell
@@ -99,7 +99,8 @@ def metric_cell(asked: Asked, metric: str, item: MeasuredRow) -> Cell:
     mean = fmean(values)
     evaluations = [seed.evaluation for seed in used if seed.evaluation]
     others = sorted({seed.other_protocol for seed in used if seed.other_protocol})
-    interval, over = None, ""
+    interval: tuple[float, float] | None = None
+    over: IntervalOver = ""
     if not item.real and not others:
         class_mean = asked.protocol.class_mean
         interval, over = asked.intervals.of(evaluations, metric, class_mean, seeded=not item.external)

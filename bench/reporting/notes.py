@@ -51,13 +51,13 @@ def _seed_notes(study: Study, rows: Sequence[TableRow]) -> list[str]:
     if "seeds and images" in over:
         notes.append(
             f"±ˢⁱ: half the width of the 95 % interval for other seeds and other images: Student-t over seeds "
-            f"{planned} and bootstrap over the judged images, added as variances."
+            f"{planned} and jackknife over the judged images, added as variances."
         )
     if "images" in over:
         alone = any(cell.interval_over == "images" and cell.n_seeds == 1 for cell in cells)
         why = "one seed, so " if alone and "seeds" not in over and not any(cell.n_seeds > 1 for cell in cells) else ""
         notes.append(
-            f"±ⁱ: {why}half the width of the 95 % bootstrap interval over the judged images; it says how far other "
+            f"±ⁱ: {why}half the width of the 95 % jackknife interval over the judged images; it says how far other "
             "images would differ, not how far seeds do."
         )
     if any(cell.n_seeds == 1 and cell.interval is None for cell in cells):
