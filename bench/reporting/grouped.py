@@ -27,7 +27,7 @@ def grouped_table(study: Study, tables: Sequence[Table]) -> Table:
     leading, notes = _leading(tables)
     columns = [column for column, _ in leading]
     for table, keys in zip(tables, picked, strict=True):
-        group = _group(table)
+        group = _group(table, study.datasets[tables.index(table)].published_dataset or table.dataset)
         columns += [_renamed(table.columns[table.column(key)], table, group) for key in keys]
     rows = []
     for label in _labels(tables):
@@ -46,7 +46,7 @@ def grouped_table(study: Study, tables: Sequence[Table]) -> Table:
         title=study.title,
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=(*notes, *dict.fromkeys(note for table in tables for note in table.notes)),
+        notes=(*notes, *dict.fromkeys(note for table in tables for note in table.notes if not note.startswith("Rank"))),
         reasons=reasons_of(shown),
         footnotes=tuple(f"{table.dataset}: {line}" for table in tables for line in table.footnotes),
     )
@@ -81,8 +81,8 @@ def _picked(study: Study, index: int, table: Table) -> list[str]:
     return [name for name in protocol.metrics if name == "mIoU"] + distance
 
 
-def _group(table: Table) -> str:
-    """``ade20k, paper2019-ade20k@1, N = 2,000``."""
+def _group(table: Table, name: str) -> str:
+    """``ADE20K, paper2019-ade20k@1, N = 2,000``."""
     counts = sorted({cell.n_images for row in table.rows for cell in row.cells if cell.n_images})
     if not counts:
         told = "nothing judged yet"
@@ -90,14 +90,14 @@ def _group(table: Table) -> str:
         told = f"N = {counts[0]:,}"
     else:
         told = f"N = {counts[0]:,} to {counts[-1]:,}"
-    return f"{table.dataset}, {table.protocol}, {told}"
+    return f"{name}, {table.protocol}, {told}"
 
 
 def _renamed(column: Column, table: Table, group: str) -> Column:
-    """The column inside its group: the data set is said above, the published table is not."""
+    """The column inside its group: the data set is said above, so the published table takes its place."""
     heading = column.heading
     if column.kind == "paper":
-        heading = f"{column.metric} in {column.group.removeprefix('paper, ')}"
+        heading = f"{column.group.removeprefix('paper, ')} {column.metric}"
     return replace(column, key=f"{table.dataset}|{table.protocol}|{column.key}", heading=heading, group=group)
 
 
@@ -140,7 +140,7 @@ def _leading(tables: Sequence[Table]) -> tuple[list[tuple[Column, dict[str, Cell
         at = table.column(PUBLISHED_PARAMETERS)
         published = table.columns[at]
         printed = {row.label: row.cells[at] for row in table.rows}
-        heading = f"#param in {published.group.removeprefix('paper, ')}"
+        heading = f"{published.group.removeprefix('paper, ')} #param"
         found.append(
             (replace(published, heading=heading, group=""), {label: printed.get(label, BLANK) for label in labels})
         )

@@ -161,9 +161,10 @@ def _contradictions(study: Study, dataset: StudyDataset, columns: Sequence[Colum
             found = published_cell(table, row.published_method, name, metric) if row.published_method else None
             if found is None or found.value is None:
                 continue
-            others = contradicting_cells(found, row.variant.table_rows)
+            others = {other.table: other for other in reversed(contradicting_cells(found, row.variant.table_rows))}
             if others:
-                listed = ", ".join(f"{other.text} in {other.table} ({other.method})" for other in others)
+                told = sorted(others.values(), key=lambda other: other.table)
+                listed = ", ".join(f"{other.text} in {other.table} ({other.method})" for other in told)
                 notes.append(
                     f"The paper contradicts itself: {name} {metric} of {row.label} is {found.text} in {table} and "
                     f"{listed}; Δ is to {table}."

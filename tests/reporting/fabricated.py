@@ -65,7 +65,7 @@ def fabricated_study(table: str, datasets: tuple[str, ...], seeds: tuple[int, ..
         seeds=seeds,
         ranks=8,
         published_table=table,
-        scale_note="FABRICATED: the paper's numbers plus noise. Nothing was trained or judged.",
+        scale_note="FABRICATED: the paper's numbers plus noise, or drawn at random. Nothing was trained or judged.",
     )
 
 
