@@ -41,7 +41,7 @@ _ESCAPES = {
     "’": "'",
     "ⁱ": r"$^{i}$",
     "ˢ": r"$^{s}$",
-    "◇": r"$^{\diamond}$",
+    "⊕": r"$^{\oplus}$",
     **{sign: f"$^{{{digit}}}$" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
 
@@ -51,8 +51,11 @@ _LINE_CHARACTERS = 150
 
 def escape(text: str) -> str:
     """``text`` for LaTeX with T1 fonts; letters outside Latin-1 without a known command become a question mark."""
-    escaped = "".join(_ESCAPES.get(character, character if ord(character) < 256 else "?") for character in text)
-    return escaped.replace("--", "-{}-") if "--" in text else escaped
+    return "-{}-".join(_escaped(part) for part in text.split("--"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character if ord(character) < 256 else "?") for character in text)
 
 
 def latex(table: Table) -> str:

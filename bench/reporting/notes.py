@@ -120,7 +120,7 @@ def _row_notes(study: Study, measured: Sequence[MeasuredRow]) -> list[str]:
     external = [item.label for item in measured if item.external]
     if external:
         notes.append(
-            f"◇ external, {' and '.join(external)}: images, or the weights that made them, come from elsewhere; they "
+            f"⊕ external, {' and '.join(external)}: images, or the weights that made them, come from elsewhere; they "
             "were judged here by the same protocol."
         )
     if study.real_row:

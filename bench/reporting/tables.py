@@ -23,7 +23,7 @@ __all__ = ["IMAGES", "PARAMETERS", "PUBLISHED_PARAMETERS", "Collected", "study_t
 
 RECONSTRUCTION = "†"
 EXTENSION = "‡"
-EXTERNAL = "◇"
+EXTERNAL = "⊕"
 UPPER_BOUND = " (upper bound)"
 
 
