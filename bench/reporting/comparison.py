@@ -12,7 +12,7 @@ from bench.evaluation.protocols import Protocol, get_protocol
 from bench.reporting.cells import BLANK, Cell, Column, IntervalOver, Table, TableRow, reasons_of
 from bench.reporting.collect import MeasuredRow
 from bench.reporting.intervals import Intervals, Limits
-from bench.reporting.measured_cells import footnote
+from bench.reporting.measured_cells import footnote, state_without_value
 from bench.reporting.resampling import image_interval
 from bench.reporting.statistics import probability_of_improvement, seed_interval, welch_interval
 from bench.reporting.tables import Collected
@@ -129,8 +129,7 @@ class _Pair:
         a, b = (_with_score(item, metric) for item in (self.first, self.second))
         x, y = ([_score(found, metric) for found in evaluations] for evaluations in (a, b))
         shown = [
-            self._mean(values, found, len(item.seeds))
-            for values, found, item in ((x, a, self.first), (y, b, self.second))
+            self._mean(values, found, item, metric) for values, found, item in ((x, a, self.first), (y, b, self.second))
         ]
         if not x or not y:
             return (*shown, *[BLANK] * (len(COLUMNS) - len(shown)))
@@ -152,16 +151,18 @@ class _Pair:
             _delta(delta, over_both, "seeds and images"),
         )
 
-    def _mean(self, values: Sequence[float], evaluations: Sequence[Evaluation], planned: int) -> Cell:
+    @staticmethod
+    def _mean(values: Sequence[float], evaluations: Sequence[Evaluation], item: MeasuredRow, metric: str) -> Cell:
         if not values:
-            return Cell(state="pending")
+            state, detail = state_without_value(metric, item)
+            return Cell(state=state, detail=detail)
         return Cell(
             state="value",
             value=fmean(values),
             interval=seed_interval(values),
             interval_over="seeds" if len(values) > 1 else "",
             n_seeds=len(values),
-            n_seeds_planned=planned,
+            n_seeds_planned=len(item.seeds),
             n_images=min(found.images for found in evaluations),
         )
 

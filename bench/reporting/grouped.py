@@ -46,10 +46,17 @@ def grouped_table(study: Study, tables: Sequence[Table]) -> Table:
         title=study.title,
         columns=tuple(columns),
         rows=tuple(rows),
-        notes=(*notes, *dict.fromkeys(note for table in tables for note in table.notes if not note.startswith("Rank"))),
+        notes=_notes(tables, notes),
         reasons=reasons_of(shown),
         footnotes=tuple(f"{table.dataset}: {line}" for table in tables for line in table.footnotes),
     )
+
+
+def _notes(tables: Sequence[Table], own: Sequence[str]) -> tuple[str, ...]:
+    """Each once, the question and the protocols first; the ranks of each data set are with its own table."""
+    told = [note for table in tables for note in table.notes if not note.startswith("Ranks ")]
+    first = ("Question: ", "Protocol ")
+    return tuple(sorted(dict.fromkeys([*told, *own]), key=lambda note: not note.startswith(first)))
 
 
 def _labels(tables: Sequence[Table]) -> list[str]:

@@ -24,6 +24,7 @@ th { white-space: normal; vertical-align: bottom }
 th:first-child, td:first-child { text-align: left }
 thead tr:last-child th { border-bottom: 1px solid } th.group { border-bottom: 1px solid #999; text-align: center }
 tr.real td { border-top: 1px solid; font-style: italic }
+th.group span { white-space: nowrap }
 .best { font-weight: 700 } .second { text-decoration: underline }
 .pending, .na { color: #777 } .running { color: #06639b } .failed { color: #b3261e }
 ul { padding-left: 1.2rem; color: #444; font-size: .87rem } details { font-size: .87rem }
@@ -35,7 +36,7 @@ figcaption { color: #444; font-size: .87rem }
 <h2>{{ part.table.title }}</h2>
 <div class="wide"><table><thead>
 {% if part.grouped %}<tr><th></th>
-{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>{{ group }}</th>
+{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>{% for part in group.split(", ") %}<span>{{ part }}{{ "," if not loop.last }}</span> {% endfor %}</th>
 {%- endfor %}</tr>{% endif %}
 <tr><th></th>{% for column in part.table.columns -%}
 <th title="{{ column.meaning }}">{{ column.heading }}</th>{% endfor %}</tr>

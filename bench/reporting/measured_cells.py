@@ -87,7 +87,7 @@ def metric_cell(asked: Asked, metric: str, item: MeasuredRow) -> Cell:
     used = [seed for seed in item.seeds if seed.evaluation and _value(seed, metric) is not None]
     values = [value for seed in used if (value := _value(seed, metric)) is not None]
     if not values:
-        state, detail = _state_without_value(metric, item)
+        state, detail = state_without_value(metric, item)
         return Cell(
             state=state,
             detail=detail,
@@ -176,7 +176,8 @@ def _seed_state(metric: str, seed: Measured) -> tuple[CellState, str]:
     return "n/a", f"n/a ({score.reason or 'no reason recorded' if score else 'the evaluation did not measure it'})"
 
 
-def _state_without_value(metric: str, item: MeasuredRow) -> tuple[CellState, str]:
+def state_without_value(metric: str, item: MeasuredRow) -> tuple[CellState, str]:
+    """What the seeds of ``item`` are doing, none of which has a value of ``metric``."""
     states = [_seed_state(metric, seed) for seed in item.seeds]
     order: tuple[CellState, ...] = ("n/a", "running", "failed", "pending")
     state = next(name for name in order if any(name == found for found, _ in states))
