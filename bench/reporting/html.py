@@ -36,7 +36,8 @@ figcaption { color: #444; font-size: .87rem }
 <h2>{{ part.table.title }}</h2>
 <div class="wide"><table><thead>
 {% if part.grouped %}<tr><th></th>
-{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>{% for part in group.split(", ") %}<span>{{ part }}{{ "," if not loop.last }}</span> {% endfor %}</th>
+{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>
+{%- for piece in group.split(", ") %}<span>{{ piece }}{{ "," if not loop.last }}</span> {% endfor %}</th>
 {%- endfor %}</tr>{% endif %}
 <tr><th></th>{% for column in part.table.columns -%}
 <th title="{{ column.meaning }}">{{ column.heading }}</th>{% endfor %}</tr>

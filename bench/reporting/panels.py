@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from itertools import groupby
 
 from bench.reporting.cells import Column, Table
@@ -30,9 +31,12 @@ def group_lines(group: str, width: int) -> list[str]:
     return [line.replace("\0", " ").rstrip(",") for line in lines]
 
 
-def column_widths(table: Table, shown: list[int]) -> list[int]:
-    """Characters of each shown column; the last of a group is widened where its heading needs it."""
-    widths = [_own_width(table, index) for index in shown]
+def column_widths(table: Table, shown: Sequence[int], own: Sequence[int] | None = None) -> list[int]:
+    """Characters of each shown column; the last of a group is widened where its heading needs it.
+
+    ``own``: what every column of the table needs by itself, for a caller who asks often.
+    """
+    widths = [_own_width(table, index) if own is None else own[index] for index in shown]
     place = 0
     for group, members in groupby(shown, key=lambda index: table.columns[index].group):
         count = len(list(members))
@@ -51,26 +55,25 @@ def _own_width(table: Table, index: int) -> int:
 
 def panels(table: Table, width: int) -> list[list[int]]:
     """The columns in as many parts as lines of ``width`` characters need; groups are kept together where they fit."""
-    label = max(len(f"{row.label} {row.marks}") for row in table.rows)
+    room = width - max(len(f"{row.label} {row.marks}") for row in table.rows)
+    own = [_own_width(table, index) for index in range(len(table.columns))]
+
+    def fits(shown: Sequence[int]) -> bool:
+        return sum(GAP + one for one in column_widths(table, shown, own)) <= room
+
     found: list[list[int]] = []
     for _, members in groupby(range(len(table.columns)), key=lambda index: table.columns[index].group):
         group = list(members)
-        if found and _fits(table, [*found[-1], *group], width - label):
+        if found and fits([*found[-1], *group]):
             found[-1] += group
             continue
         rest = group
-        if found and not table.grouped:  # a group too long for a line of its own begins where there is room
-            while (
-                rest and not _fits(table, group, width - label) and _fits(table, [*found[-1], rest[0]], width - label)
-            ):
+        if found and not table.grouped and not fits(group):  # too long for a line, it begins where there is room
+            while rest and fits([*found[-1], rest[0]]):
                 found[-1].append(rest[0])
                 rest = rest[1:]
         while rest:
-            count = next((count for count in range(len(rest), 1, -1) if _fits(table, rest[:count], width - label)), 1)
+            count = next((count for count in range(len(rest), 1, -1) if fits(rest[:count])), 1)
             found.append(rest[:count])
             rest = rest[count:]
     return found
-
-
-def _fits(table: Table, shown: list[int], width: int) -> bool:
-    return sum(GAP + own for own in column_widths(table, shown)) <= width
