@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from bench.plain import to_plain
-from bench.plan import REAL_LABEL, evaluation_of
+from bench.plan import REAL_LABEL, evaluation_of, weights_of
 from bench.reporting.cells import CellState
 from bench.run_spec import RunSpec
 from bench.store import Evaluation, EvaluationSpec, Store
@@ -78,6 +78,7 @@ class Collector:
         self.store = store
         self.mix_protocols = mix_protocols
         """Whether an evaluation by another protocol may stand in for a missing one."""
+        self._weights_known: dict[str, dict[str, str]] = {}
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
 
@@ -119,8 +120,14 @@ class Collector:
             rows.append(MeasuredRow(label=label, row=None, seeds=(seed,), external=True))
         return rows
 
+    def _weights(self, dataset: StudyDataset) -> dict[str, str]:
+        """Asked for once, however many runs there are."""
+        if dataset.protocol not in self._weights_known:
+            self._weights_known[dataset.protocol] = weights_of(dataset)
+        return self._weights_known[dataset.protocol]
+
     def _real(self, dataset: StudyDataset) -> Measured:
-        spec = evaluation_of(None, dataset)
+        spec = evaluation_of(None, dataset, self._weights(dataset))
         found = self._evaluation(spec)
         error = "" if found.evaluation else self.store.evaluation_error(spec.eval_id)
         state: CellState = "value" if found.evaluation else "failed" if error else "pending"
@@ -136,7 +143,7 @@ class Collector:
         )
 
     def _seed(self, run: RunSpec, dataset: StudyDataset) -> Measured:
-        spec = evaluation_of(run, dataset)
+        spec = evaluation_of(run, dataset, self._weights(dataset))
         found = self._evaluation(spec)
         state: CellState
         state, detail = ("value", "") if found.evaluation else self._state(run, spec)

@@ -8,7 +8,13 @@ from bench.evaluation.protocols import get_protocol
 from bench.reporting.cells import Column, TableRow
 from bench.reporting.collect import MeasuredRow
 from bench.reporting.measured_cells import Asked
-from bench.reporting.published import contradicting_cells, counterpart_of, published_cell, published_datasets
+from bench.reporting.published import (
+    RUNNING_TEXT,
+    contradicting_cells,
+    counterpart_of,
+    published_cell,
+    published_datasets,
+)
 from bench.reporting.statistics import kendall_tau
 from bench.reporting.text import rank_text
 from bench.study import Study, StudyDataset
@@ -164,7 +170,10 @@ def _contradictions(study: Study, dataset: StudyDataset, columns: Sequence[Colum
             others = {other.table: other for other in reversed(contradicting_cells(found, row.variant.table_rows))}
             if others:
                 told = sorted(others.values(), key=lambda other: other.table)
-                listed = ", ".join(f"{other.text} in {other.table} ({other.method})" for other in told)
+                listed = ", ".join(
+                    f"{other.text} in {'the ' if other.table == RUNNING_TEXT else ''}{other.table} ({other.method})"
+                    for other in told
+                )
                 notes.append(
                     f"The paper contradicts itself: {name} {metric} of {row.label} is {found.text} in {table} and "
                     f"{listed}; Δ is to {table}."

@@ -14,6 +14,10 @@ PUBLISHED_CSV = Path(__file__).resolve().parents[2] / "results" / "published.csv
 _FIELDS = ("table", "method", "dataset", "metric", "value", "note", "source")
 
 
+RUNNING_TEXT = "running text"
+"""In the place of a table: what the paper says of a row of Table 1 outside its tables."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """One cell of a published table."""
@@ -142,8 +146,8 @@ def contradicting_cells(found: Published, rows: Sequence[str], path: Path = PUBL
     ``rows`` are the published rows that the model stands for (:attr:`baselines.variant.Variant.table_rows`).
     """
     other: list[Published] = []
-    for row in rows:
-        table, _, method = row.partition(": ")
+    named = [tuple(row.split(": ", 1)) for row in rows if ": " in row]
+    for table, method in [*named, *((RUNNING_TEXT, method) for _, method in named)]:
         cell = published_cell(table, method, found.dataset, found.metric, path) if table != found.table else None
         if cell is not None and cell.value is not None and cell.value != found.value:
             other.append(cell)

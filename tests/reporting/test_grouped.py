@@ -102,6 +102,9 @@ def test_a_difference_names_its_cell_of_the_paper(table_1: FakeStore, table_3: F
     (told,) = [note for note in third.notes if "contradicts" in note]
     assert "COCO-Stuff mIoU of decoder w/ SPADE (Ours) is 35.2 in Table 3 and 37.4 in Table 1 (SPADE (Ours))" in told
     assert "Δ is to Table 3" in told
+    (told,) = [note for note in first.notes if "contradicts" in note]
+    assert "is 37.4 in Table 1 and 35.2 in Table 3 (decoder w/ SPADE (Ours))" in told
+    assert "35.2 in the running text (SPADE (Ours))" in told
 
 
 def test_one_protocol_a_column(table_1: FakeStore) -> None:
