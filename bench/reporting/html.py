@@ -21,10 +21,10 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 2px solid; border-bottom: 2px solid }
 th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap; font-size: .9rem }
 th { white-space: normal; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff }
 thead tr:last-child th { border-bottom: 1px solid } th.group { border-bottom: 1px solid #999; text-align: center }
 tr.real td { border-top: 1px solid; font-style: italic }
-th.group span { white-space: nowrap }
+th.group { box-shadow: inset .5rem 0 #fff } th.group span { white-space: nowrap }
 .best { font-weight: 700 } .second { text-decoration: underline }
 .pending, .na { color: #777 } .running { color: #06639b } .failed { color: #b3261e }
 ul { padding-left: 1.2rem; color: #444; font-size: .87rem } details { font-size: .87rem }
