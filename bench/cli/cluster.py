@@ -82,7 +82,7 @@ def cost(
     Start the study (a few hundred steps are enough), then ask. Rows that have not run yet are said to be unknown.
     """
     from bench.cli.catalogue import print_table
-    from bench.launching.cost import study_costs
+    from bench.cost import study_costs
 
     opened = store_in(store)
     costs = study_costs(study_of(name, data, seeds, opened), opened)

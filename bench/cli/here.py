@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench.launching.outcome import Outcome
     from bench.plan import Action, JobState
+    from bench.reporting.options import ReportOptions
     from bench.store import Store
     from bench.study import Study
 
@@ -89,18 +90,25 @@ def finish(study: Study, opened: Store, outcome: Outcome, out: Path | None) -> N
         raise typer.Exit(1)
 
 
-def write_report(study: Study, store: Store, out: Path | None, console: Console) -> None:
+def write_report(
+    study: Study, store: Store, out: Path | None, console: Console, options: ReportOptions | None = None
+) -> None:
     """Print the table and write every file of the report, naming them."""
     from bench.reporting.gallery import study_galleries
+    from bench.reporting.options import DEFAULT
     from bench.reporting.render import report as draw
-    from bench.reporting.tables import study_tables
-    from bench.reporting.terminal import print_tables
 
     folder = out or Path("results") / study.name
     pictures = study_galleries(study, store, folder)
-    tables = study_tables(study, store)
-    files = draw(study, store, folder, ("md", "csv", "latex", "html"), pictures=pictures, tables=tables)
-    print_tables(tables, console)
+    files = draw(
+        study,
+        store,
+        folder,
+        ("md", "csv", "latex", "html", "terminal"),
+        options=options or DEFAULT,
+        pictures=pictures,
+        console=console,
+    )
     console.print("written:", highlight=False)
     for path in [*files, *(picture.file for picture in pictures)]:
         console.print(f"  {path}", highlight=False, markup=False)

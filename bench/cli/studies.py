@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -126,6 +127,14 @@ def _refuse_options_of(backend: str, given: Mapping[str, object]) -> None:
         raise ValueError(f"{', '.join(names)}: for --backend {backend} only; add it, or leave {', '.join(names)} out")
 
 
+class IntervalChoice(StrEnum):
+    """What intervals speak for (the values of bench.reporting.options.Interval)."""
+
+    seeds = "seeds"
+    images = "images"
+    both = "both"
+
+
 def report(
     name: StudyArgument,
     store: StoreOption = DEFAULT_STORE,
@@ -138,15 +147,47 @@ def report(
             "--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files."
         ),
     ] = "all",
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Add columns of multiply-adds, memory, images/s and GPU-hours.")
+    ] = False,
+    interval: Annotated[
+        IntervalChoice,
+        typer.Option(help="What ± speaks for: other seeds, other images, or both. (One seed: images at most.)"),
+    ] = IntervalChoice.seeds,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="ROW ROW", help="Compare two rows instead, on the same images. Beginnings of labels do."),
+    ] = None,
+    external: Annotated[
+        bool, typer.Option("--external", help="Add imported images and checkpoint files judged by the same protocol.")
+    ] = False,
+    mix_protocols: Annotated[
+        bool,
+        typer.Option("--mix-protocols", help="Fill gaps with scores by other protocols, marked; never by itself."),
+    ] = False,
 ) -> None:
-    """Draw a study's table, plots and gallery from the store, however much of it is there."""
+    """Draw a study's table, plots and gallery from the store, however much of it is there.
+
+    Of several data sets the first table has them side by side, as the paper's tables do. The CSV always has the cost.
+    `report STUDY --compare "decoder w/ SPADE" "decoder w/ Concat"` prints the difference of two rows with its interval
+    over images, over seeds and over both, and the probability that the first is better.
+    """
+    from bench.reporting.options import ReportOptions
 
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
-    if form == "all":
-        write_report(study, opened, out, console_here())
+    options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)
+    if form == "all" and compare is None:
+        write_report(study, opened, out, console_here(), options)
         return
     from bench.reporting.render import render
-    from bench.reporting.tables import study_tables
+    from bench.reporting.tables import Collected
 
-    print(render(study.title, study_tables(study, opened), form), end="")  # type: ignore[arg-type]
+    collected = Collected(study, opened, options)
+    if compare is not None:
+        from bench.reporting.comparison import comparison_table
+
+        tables, form = [comparison_table(collected, *compare)], "terminal" if form == "all" else form
+    else:
+        tables = collected.tables(cost=True) if form == "csv" else collected.report_tables()
+    print(render(study.title, tables, form), end="")  # type: ignore[arg-type]

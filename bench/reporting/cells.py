@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 CellState = Literal["value", "pending", "running", "failed", "n/a", "blank"]
 """``blank``: nothing is to be expected here (no published number, no parameters of the real images)."""
-ColumnKind = Literal["parameters", "metric", "images", "paper", "delta"]
+ColumnKind = Literal["parameters", "metric", "images", "paper", "delta", "cost", "probability"]
 Standing = Literal["", "best", "second"]
+IntervalOver = Literal["", "seeds", "images", "seeds and images"]
+"""What was drawn at random, so what else the interval speaks for: other trainings, other images, or both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,9 @@ class Cell:
     value: float | None = None
     """Mean over the finished seeds, in the column's unit."""
     interval: tuple[float, float] | None = None
-    """95 % Student-t interval over seeds; None with fewer than two."""
+    """Limits of the 95 % interval; None where there is none."""
+    interval_over: IntervalOver = ""
+    """``seeds``: Student-t; ``images``: jackknife over the judged images; empty without one."""
     n_seeds: int = 0
     """Seeds in the mean."""
     n_seeds_planned: int = 0
@@ -31,11 +36,17 @@ class Cell:
     """The published number of this very row, data set and metric."""
     delta: float | None = None
     """value - published; None unless both are there."""
+    published_cell: str = ""
+    """Which printed cell ``published`` and ``delta`` refer to: ``Table 3, pix2pixHD, COCO-Stuff mIoU``."""
     published_source: str = ""
     footnote: str = ""
-    """Runs, step, weights, protocol, commit and number of images behind the value."""
+    """Runs, step, weights, protocol, commit and number of images behind the value; the printed cell's source."""
     standing: Standing = ""
     """Among the rows of its column, the real images left out; ties at the printed precision share it."""
+    rank: tuple[int, int] | None = None
+    """Best and worst rank that the intervals leave open, 1 for the best; None without an interval."""
+    other_protocol: str = ""
+    """``name@version`` that judged it where that is not its column's; only where mixing was asked for."""
 
     def __post_init__(self) -> None:
         assert (self.value is not None) == (self.state == "value"), self
@@ -71,6 +82,10 @@ class Column:
     group: str = ""
     """A heading shared by neighbouring columns."""
     meaning: str = ""
+    dataset: str = ""
+    """Empty for what belongs to no data set, such as the paper's number of parameters."""
+    protocol: str = ""
+    """``name@version`` behind a metric and what is computed from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +100,20 @@ class TableRow:
     real: bool = False
     """Whether this is the line of the real images."""
     external: bool = False
-    """Whether its numbers are of pictures made outside this project and imported."""
+    """Whether the images were made elsewhere and only judged here."""
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The rows of a study on one data set."""
+    """The rows of a study on one data set, or (``grouped``) on several side by side."""
 
     study: str
     dataset: str
+    """Its name; the names, separated by commas, of a grouped table."""
     protocol: str
-    """``name@version``."""
+    """``name@version``; those of a grouped table separated by commas."""
+    grouped: bool = False
     title: str
     columns: tuple[Column, ...]
     rows: tuple[TableRow, ...]
@@ -128,3 +145,10 @@ class Table:
     def reason_number(self, cell: Cell) -> int | None:
         """Number of the reason that the cell refers to, or None."""
         return self.reasons.index(cell.detail) + 1 if cell.detail in self.reasons else None
+
+
+def reasons_of(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Why cells have no value, each reason once, in the order of the cells."""
+    return tuple(
+        dict.fromkeys(cell.detail for cell in cells if cell.detail and cell.state in ("pending", "failed", "n/a"))
+    )

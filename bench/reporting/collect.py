@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.imports import Imported, evaluation_of_import, read_import
-from bench.plain import semantic
+from bench.imports import EXTERNAL, Imported, evaluation_of_import, read_import
+from bench.plain import to_plain
 from bench.plan import REAL_LABEL, evaluation_of, weights_of
 from bench.reporting.cells import CellState
 from bench.run_spec import RunSpec
@@ -29,6 +31,8 @@ class Measured:
     """The run's; empty for the real images and before the first step."""
     other_weights: bool = False
     """Whether the evaluation used other judge or extractor files than those on this machine."""
+    other_protocol: str = ""
+    """``name@version`` of the evaluation where it is not the data set's protocol; only where mixing was asked for."""
 
     @property
     def generator_parameters(self) -> int | None:
@@ -38,18 +42,16 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredRow:
-    """One row of the study on one data set, with all its seeds.
-
-    ``row`` is None for the real images and for systems that the study names in ``imports``.
-    """
+    """One row of the study on one data set, with all its seeds."""
 
     label: str
     row: Row | None
+    """None for the real images, and for what was made elsewhere unless it stands for a row of the study."""
     seeds: tuple[Measured, ...]
     external: str = ""
-    """Name of the system whose imported pictures are judged; empty for our own rows and the real images."""
+    """Name of the system whose images or weights were made elsewhere and only judged here; empty for our own rows."""
     imported: Imported | None = None
-    """What was imported; None for our own rows, and until something is."""
+    """The imported pictures of an external row; None until there are any, and for checkpoint files."""
 
     @property
     def real(self) -> bool:
@@ -71,20 +73,29 @@ class MeasuredRow:
         return next((count for count in counts if count is not None), None)
 
 
+class _Found(NamedTuple):
+    evaluation: Evaluation | None
+    other_weights: bool = False
+    other_protocol: str = ""
+
+
 class Collector:
     """Reads a store, each file at most once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, mix_protocols: bool = False) -> None:
         self.store = store
+        self.mix_protocols = mix_protocols
+        """Whether an evaluation by another protocol may stand in for a missing one."""
+        self._weights_known: dict[str, dict[str, str]] = {}
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
-        self._weights: dict[str, dict[str, str]] = {}
-        """By protocol: which files are here is asked once, not for every seed."""
 
-    def rows(self, study: Study, dataset: StudyDataset) -> list[MeasuredRow]:
-        """Every row of the study in its order, the real images last."""
+    def rows(self, study: Study, dataset: StudyDataset, *, external: bool = False) -> list[MeasuredRow]:
+        """Every row of the study, its imports, with ``external`` what else was made elsewhere, the real images last."""
         rows = [self._row(study, row, dataset) for row in study.rows]
-        rows += [self._external(name, None, name, dataset) for name in study.imports]
+        rows += [self._imported(name, None, name, dataset) for name in study.imports]
+        if external:
+            rows += self._others_from_outside(dataset, rows)
         if study.real_row:
             rows.append(MeasuredRow(label=REAL_LABEL, row=None, seeds=(self._real(dataset),)))
         return rows
@@ -97,68 +108,98 @@ class Collector:
         pairs = zip(seeds, runs, strict=True)
         unused = all(seed.state == "pending" and not self.store.run(run).exists() for seed, run in pairs)
         if unused and read_import(self.store, name, dataset.ref) is not None:
-            return self._external(row.label, row, name, dataset)
+            return self._imported(row.label, row, name, dataset)
         return MeasuredRow(label=row.label, row=row, seeds=seeds)
 
-    def _external(self, label: str, row: Row | None, name: str, dataset: StudyDataset) -> MeasuredRow:
+    def _imported(self, label: str, row: Row | None, name: str, dataset: StudyDataset) -> MeasuredRow:
         """The row of pictures from outside: judged, or what is to be done about it."""
         imported = read_import(self.store, name, dataset.ref)
         state: CellState = "pending"
-        evaluation, other, data = None, False, dataset.ref.name
+        found, data = _Found(None), dataset.ref.name
         if imported is None:
             detail = f"pending (not imported: import-images --variant {name} --dataset {data} --dir DIR)"
         elif not imported.fits(dataset.ref):
             detail = f"pending (the imported pictures of {name} are of other validation images)"
         else:
             spec = evaluation_of_import(imported, dataset.protocol)
-            evaluation, other = self._evaluation(spec)
-            error = "" if evaluation else self.store.evaluation_error(spec.eval_id)
-            state = "value" if evaluation else "failed" if error else "pending"
+            found = self._evaluation(spec)
+            error = "" if found.evaluation else self.store.evaluation_error(spec.eval_id)
+            state = "value" if found.evaluation else "failed" if error else "pending"
             detail = f"pending (imported, not judged: evaluate --imported {name} --dataset {data})"
-            if error or evaluation:
+            if error or found.evaluation:
                 detail = f"failed (evaluation: {_brief(error)})" if error else ""
         one = Measured(
             seed=None,
             run=None,
-            evaluation=evaluation,
+            evaluation=found.evaluation,
             state=state,
             detail=detail,
             provenance={},
-            other_weights=other,
+            other_weights=found.other_weights,
+            other_protocol=found.other_protocol,
         )
         return MeasuredRow(label=label, row=row, seeds=(one,), external=name, imported=imported)
 
+    def _others_from_outside(self, dataset: StudyDataset, rows: Sequence[MeasuredRow]) -> list[MeasuredRow]:
+        """Imported images and checkpoint files that the data set's protocol has judged and that no row shows, by name.
+
+        A name that a row has or that occurs twice has the first digits of its content's hash behind it.
+        """
+        shown = {evaluation.eval_id for row in rows for evaluation in row.evaluations}
+        asked = _identity(evaluation_of(None, dataset, self._weights(dataset)), _OF_SUBJECT)
+        found = [
+            evaluation
+            for subject in sorted(self._by_subject)
+            if subject.startswith(EXTERNAL_SUBJECTS)
+            for evaluation in self._of_subject(subject)
+            if evaluation.eval_id not in shown and _identity(evaluation.spec, _OF_SUBJECT) == asked
+        ]
+        found.sort(key=lambda evaluation: (evaluation.spec.subject, evaluation.eval_id))
+        names = Counter(row.label for row in rows) + Counter(map(_external_name, found))
+        others = []
+        for evaluation in found:
+            name = _external_name(evaluation)
+            label = name if names[name] == 1 else f"{name} ({(evaluation.spec.run_id or '')[:8]})"
+            seed = Measured(seed=None, run=None, evaluation=evaluation, state="value", provenance={})
+            others.append(MeasuredRow(label=label, row=None, seeds=(seed,), external=name))
+        return others
+
+    def _weights(self, dataset: StudyDataset) -> dict[str, str]:
+        """Asked for once, however many runs there are."""
+        if dataset.protocol not in self._weights_known:
+            self._weights_known[dataset.protocol] = weights_of(dataset)
+        return self._weights_known[dataset.protocol]
+
     def _real(self, dataset: StudyDataset) -> Measured:
-        spec = evaluation_of(None, dataset)
-        evaluation, other = self._evaluation(spec)
-        error = "" if evaluation else self.store.evaluation_error(spec.eval_id)
-        state: CellState = "value" if evaluation else "failed" if error else "pending"
+        spec = evaluation_of(None, dataset, self._weights(dataset))
+        found = self._evaluation(spec)
+        error = "" if found.evaluation else self.store.evaluation_error(spec.eval_id)
+        state: CellState = "value" if found.evaluation else "failed" if error else "pending"
         return Measured(
             seed=None,
             run=None,
-            evaluation=evaluation,
+            evaluation=found.evaluation,
             state=state,
             detail=f"failed (evaluation: {_brief(error)})" if error else "",
             provenance={},
-            other_weights=other,
+            other_weights=found.other_weights,
+            other_protocol=found.other_protocol,
         )
 
     def _seed(self, run: RunSpec, dataset: StudyDataset) -> Measured:
-        weights = self._weights.get(dataset.protocol)
-        if weights is None:
-            weights = self._weights[dataset.protocol] = weights_of(dataset)
-        spec = evaluation_of(run, dataset, weights)
-        evaluation, other = self._evaluation(spec)
+        spec = evaluation_of(run, dataset, self._weights(dataset))
+        found = self._evaluation(spec)
         state: CellState
-        state, detail = ("value", "") if evaluation else self._state(run, spec)
+        state, detail = ("value", "") if found.evaluation else self._state(run, spec)
         return Measured(
             seed=run.seed,
             run=run,
-            evaluation=evaluation,
+            evaluation=found.evaluation,
             state=state,
             detail=detail,
             provenance=self.store.run(run).provenance(),
-            other_weights=other,
+            other_weights=found.other_weights,
+            other_protocol=found.other_protocol,
         )
 
     def _state(self, run: RunSpec, spec: EvaluationSpec) -> tuple[CellState, str]:
@@ -172,14 +213,24 @@ class Collector:
             return "failed", f"failed (evaluation: {_brief(error)})"
         return "pending", "pending (trained, not judged yet)" if status.state == "done" else ""
 
-    def _evaluation(self, spec: EvaluationSpec) -> tuple[Evaluation | None, bool]:
-        """The evaluation, or one that differs in its judge and extractor files only (a store copied from elsewhere)."""
+    def _evaluation(self, spec: EvaluationSpec) -> _Found:
+        """The evaluation, or one that differs in its judge and extractor files only (a store copied from elsewhere).
+
+        With ``mix_protocols`` also one by another protocol, of the same name and the newest version where there is one.
+        """
         exact = self.store.evaluation(spec.eval_id)
         if exact is not None:
-            return exact, False
-        wanted = _identity(spec)
-        others = [found for found in self._of_subject(spec.subject) if _identity(found.spec) == wanted]
-        return (min(others, key=_missing_files), True) if others else (None, False)
+            return _Found(exact)
+        of_subject = self._of_subject(spec.subject)
+        others = _alike(of_subject, spec, _OF_FILES)
+        if others:
+            return _Found(min(others, key=_missing_files), other_weights=True)
+        mixed = _alike(of_subject, spec, _OF_PROTOCOL) if self.mix_protocols else []
+        if not mixed:
+            return _Found(None)
+        best = min(mixed, key=lambda item: _distance(item.spec.protocol, spec.protocol))
+        edited = " (worded otherwise)" if best.spec.protocol == spec.protocol else ""
+        return _Found(best, other_protocol=best.spec.protocol + edited)
 
     def _of_subject(self, subject: str) -> list[Evaluation]:
         """Every evaluation of a subject that can be read."""
@@ -208,9 +259,33 @@ class Collector:
         return found
 
 
-def _identity(spec: EvaluationSpec) -> str:
-    fields = semantic(spec)
-    return repr(sorted((name, repr(value)) for name, value in fields.items() if name != "weights_sha256"))
+_OF_FILES = frozenset({"weights_sha256"})
+_OF_PROTOCOL = _OF_FILES | {"protocol", "protocol_sha256"}
+_OF_SUBJECT = _OF_FILES | {"subject", "run_id", "noise_seed", "step", "weights", "selection"}
+EXTERNAL_SUBJECTS = (EXTERNAL, "checkpoint:")
+
+
+def _external_name(evaluation: Evaluation) -> str:
+    return evaluation.spec.subject.partition(":")[2]
+
+
+def _alike(evaluations: Iterable[Evaluation], spec: EvaluationSpec, without: Collection[str]) -> list[Evaluation]:
+    """Those that differ from ``spec`` at most in the fields ``without``."""
+    asked = _identity(spec, without)
+    return [evaluation for evaluation in evaluations if _identity(evaluation.spec, without) == asked]
+
+
+def _identity(spec: EvaluationSpec, without: Collection[str]) -> str:
+    """What is judged and how, the fields ``without`` left out."""
+    data = spec.dataset
+    fields = {**to_plain(spec), "dataset": [data.name, list(data.size), data.val_manifest, data.val_images]}
+    return repr(sorted((name, repr(value)) for name, value in fields.items() if name not in without))
+
+
+def _distance(protocol: str, asked: str) -> tuple[bool, int, str]:
+    """Smallest for the same name and the newest version."""
+    name, _, version = protocol.partition("@")
+    return name != asked.partition("@")[0], -int(version) if version.isdigit() else 0, protocol
 
 
 def _missing_files(evaluation: Evaluation) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.reporting.cells import Table
-from bench.reporting.text import cell_text, reason_lines
+from bench.reporting.text import about, cell_text, reason_lines
 
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -21,9 +21,10 @@ h1 { font-size: 1.5rem } h2 { font-size: 1.1rem; margin-top: 2.5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; border-top: 2px solid; border-bottom: 2px solid }
 th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap; font-size: .9rem }
 th { white-space: normal; vertical-align: bottom }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff }
 thead tr:last-child th { border-bottom: 1px solid } th.group { border-bottom: 1px solid #999; text-align: center }
 tr.real td { border-top: 1px solid; font-style: italic }
+th.group { box-shadow: inset .5rem 0 #fff } th.group span { white-space: nowrap }
 .best { font-weight: 700 } .second { text-decoration: underline }
 .pending, .na { color: #777 } .running { color: #06639b } .failed { color: #b3261e }
 ul { padding-left: 1.2rem; color: #444; font-size: .87rem } details { font-size: .87rem }
@@ -35,14 +36,15 @@ figcaption { color: #444; font-size: .87rem }
 <h2>{{ part.table.title }}</h2>
 <div class="wide"><table><thead>
 {% if part.grouped %}<tr><th></th>
-{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>{{ group }}</th>
+{%- for group, count in part.groups %}<th colspan="{{ count }}"{% if group %} class="group"{% endif %}>
+{%- for piece in group.split(", ") %}<span>{{ piece }}{{ "," if not loop.last }}</span> {% endfor %}</th>
 {%- endfor %}</tr>{% endif %}
 <tr><th></th>{% for column in part.table.columns -%}
 <th title="{{ column.meaning }}">{{ column.heading }}</th>{% endfor %}</tr>
 </thead><tbody>
 {% for row, cells in part.lines %}<tr{% if row.real %} class="real"{% endif %}><td>{{ row.label }}{{ row.marks }}</td>
-{%- for text, cell in cells %}<td class="{{ cell.standing or cell.state.replace('/', '') }}"
-{%- if cell.footnote or cell.detail %} title="{{ cell.detail or cell.footnote }}"{% endif %}>{{ text }}</td>
+{%- for text, told, cell in cells %}<td class="{{ cell.standing or cell.state.replace('/', '') }}"
+{%- if told %} title="{{ told }}"{% endif %}>{{ text }}</td>
 {%- endfor %}</tr>
 {% endfor %}</tbody></table></div>
 <ul>{% for line in part.notes %}<li>{{ line }}</li>{% endfor %}</ul>
@@ -80,7 +82,7 @@ def html(title: str, tables: Sequence[Table], pictures: Sequence[Picture] = ()) 
                 (
                     row,
                     [
-                        (cell_text(cell, column, table), cell)
+                        (cell_text(cell, column, table), about(cell), cell)
                         for cell, column in zip(row.cells, table.columns, strict=True)
                     ],
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,10 @@ from bench.evaluation.protocol import Protocol
 
 PUBLISHED_CSV = Path(__file__).resolve().parents[2] / "results" / "published.csv"
 _FIELDS = ("table", "method", "dataset", "metric", "value", "note", "source")
+
+
+RUNNING_TEXT = "running text"
+"""In the place of a table: what the paper says of a row of Table 1 outside its tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,11 @@ class Published:
     """The number as printed, with its trailing zeros."""
     note: str
     source: str
+
+    @property
+    def name(self) -> str:
+        """Which cell it is: ``Table 3, pix2pixHD, COCO-Stuff mIoU``."""
+        return f"{self.table}, {self.method}, {f'{self.dataset} ' if self.dataset else ''}{self.metric}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +138,17 @@ def published_datasets(table: str, metric: str = "mIoU", path: Path = PUBLISHED_
 def published_methods(table: str, path: Path = PUBLISHED_CSV) -> tuple[str, ...]:
     """The methods of ``table``, in its order."""
     return tuple(dict.fromkeys(cell.method for cell in published_cells(path) if cell.table == table))
+
+
+def contradicting_cells(found: Published, rows: Sequence[str], path: Path = PUBLISHED_CSV) -> tuple[Published, ...]:
+    """Cells elsewhere in the paper that say another number of the same model, data set and metric.
+
+    ``rows`` are the published rows that the model stands for (:attr:`baselines.variant.Variant.table_rows`).
+    """
+    other: list[Published] = []
+    named = [tuple(row.split(": ", 1)) for row in rows if ": " in row]
+    for table, method in [*named, *((RUNNING_TEXT, method) for _, method in named)]:
+        cell = published_cell(table, method, found.dataset, found.metric, path) if table != found.table else None
+        if cell is not None and cell.value is not None and cell.value != found.value:
+            other.append(cell)
+    return tuple(other)

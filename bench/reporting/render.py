@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.atomic import written_beside
 from bench.reporting.cells import Table
 from bench.reporting.html import Picture, html
 from bench.reporting.latex import latex
 from bench.reporting.markdown import escape, markdown
+from bench.reporting.options import DEFAULT, ReportOptions
 from bench.reporting.style import Kind
-from bench.reporting.tables import study_tables
+from bench.reporting.tables import Collected
 from bench.store import Store
 from bench.study import Study
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Format = Literal["terminal", "md", "csv", "latex", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -58,32 +62,34 @@ def report(
     out: Path | None,
     formats: Sequence[Format] = FORMATS,
     *,
+    options: ReportOptions = DEFAULT,
     pictures: Sequence[Picture] = (),
     figures: Sequence[Kind] = ("svg", "png"),
     curves: bool = False,
-    tables: Sequence[Table] | None = None,
+    console: Console | None = None,
 ) -> list[Path]:
     """Write the study's report under ``out`` and return the files written, the plots first.
 
     With ``out`` the score is drawn against the parameters, as files of the kinds ``figures`` (``pdf`` for papers takes
     half a second more), and with ``curves`` also what happened during training (a second more).
 
-    ``tables`` are the study's, for a caller who has them already.
-
-    ``terminal`` prints to standard output; without ``out`` every other format does so too, and nothing is drawn.
+    ``terminal`` prints to ``console`` (None: standard output); without ``out`` every other format does so too, and
+    nothing is drawn. The CSV has the columns of cost always.
     ``pictures`` (a gallery, say) are shown after the plots in Markdown (by name, so they should lie in ``out``) and
     in HTML (embedded). Raises ValueError for an unknown format before anything is written.
     """
     unknown = [form for form in formats if form not in FORMATS]
     if unknown:
         raise ValueError(f"no report format is called {', '.join(map(repr, unknown))}; there are: {', '.join(FORMATS)}")
-    tables = study_tables(study, store) if tables is None else tables
+    collected = Collected(study, store, options)
+    tables = collected.report_tables()
     files: list[Path] = []
     shown = list(pictures)
     if out is not None:
         from bench.reporting.plots import study_plots
 
-        drawn = study_plots(study, store, tables, out, kinds=figures, curves=curves)
+        single = [table for table in tables if not table.grouped]
+        drawn = study_plots(study, store, single, out, kinds=figures, curves=curves)
         files += [file for plot in drawn for file in plot.files]
         shown = [Picture(file=plot.shown, caption=plot.caption) for plot in drawn] + shown
     for form in formats:
@@ -92,12 +98,14 @@ def report(
 
             from bench.reporting.terminal import print_tables
 
-            print_tables(tables, Console())
-        elif out is None:
-            print(render(study.title, tables, form, shown))
+            print_tables(tables, console or Console())
+            continue
+        text = render(study.title, collected.tables(cost=True) if form == "csv" else tables, form, shown)
+        if out is None:
+            print(text, end="")
         else:
             path = out / FILES[form]
             with written_beside(path) as temporary:
-                temporary.write_text(render(study.title, tables, form, shown), encoding="utf-8")
+                temporary.write_text(text, encoding="utf-8")
             files.append(path)
     return files

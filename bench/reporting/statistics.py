@@ -50,3 +50,57 @@ def competition_ranks(values: Sequence[float | None], *, higher_is_better: bool)
         else 1 + sum((other > value) if higher_is_better else (other < value) for other in present)
         for value in values
     ]
+
+
+def open_ranks(
+    intervals: Sequence[tuple[float, float] | None], *, higher_is_better: bool
+) -> list[tuple[int, int] | None]:
+    """Best and worst rank that each interval leaves open, 1 for the best; None stays None.
+
+    A row is before another one where its whole interval is on the better side; where two overlap, either may be first,
+    so both ranks stay open. No correction is made for the number of rows.
+    """
+    present = [interval for interval in intervals if interval is not None]
+
+    def before(first: tuple[float, float], second: tuple[float, float]) -> bool:
+        return first[0] > second[1] if higher_is_better else first[1] < second[0]
+
+    return [
+        None
+        if interval is None
+        else (
+            1 + sum(before(other, interval) for other in present),
+            len(present) - sum(before(interval, other) for other in present),
+        )
+        for interval in intervals
+    ]
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Interval of mean(first) - mean(second) over seeds, spreads not taken for equal (Welch); None with one seed alone.
+
+    The seeds of two rows are no pairs: another architecture draws other numbers from the same seed.
+    """
+    if len(first) < 2 or len(second) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    difference = fmean(first) - fmean(second)
+    parts = [stdev(values) ** 2 / len(values) for values in (first, second)]
+    if not sum(parts):
+        return difference, difference
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True)
+    )
+    half_width = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(sum(parts))
+    return difference - half_width, difference + half_width
+
+
+def probability_of_improvement(first: Sequence[float], second: Sequence[float], *, higher_is_better: bool) -> float:
+    """How often a value of ``first``, drawn at random, is better than one of ``second``; ties count half, 0 to 1.
+
+    Over seeds: the chance that one training of the first row beats one of the second (Agarwal et al. 2021).
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    wins = [0.5 * (1 + ((gap := sign * (a - b)) > 0) - (gap < 0)) for a in first for b in second]
+    return fmean(wins)

@@ -16,6 +16,7 @@ FIELDS = (
     "variant",
     "marks",
     "real",
+    "external",
     "column",
     "kind",
     "metric",
@@ -25,11 +26,15 @@ FIELDS = (
     "value",
     "low",
     "high",
+    "interval_over",
+    "rank_best",
+    "rank_worst",
     "n_seeds",
     "n_seeds_planned",
     "n_images",
     "published",
     "delta",
+    "published_cell",
     "published_source",
     "standing",
     "detail",
@@ -38,29 +43,35 @@ FIELDS = (
 
 
 def tidy(tables: Iterable[Table]) -> pd.DataFrame:
-    """One line a cell, columns :data:`FIELDS`; numbers unrounded, missing where unknown."""
+    """One line a cell, columns :data:`FIELDS`; numbers unrounded, missing where unknown.
+
+    ``protocol`` is the one that judged the cell. Grouped tables are left out: their cells are those of the others.
+    """
     lines = [
         _line(table, row, column, cell)
         for table in tables
+        if not table.grouped
         for row in table.rows
         for column, cell in zip(table.columns, row.cells, strict=True)
     ]
     frame = pd.DataFrame(lines, columns=list(FIELDS))
-    for name in ("n_seeds", "n_seeds_planned", "n_images"):
+    for name in ("n_seeds", "n_seeds_planned", "n_images", "rank_best", "rank_worst"):
         frame[name] = frame[name].astype("Int64")
     return frame
 
 
 def _line(table: Table, row: TableRow, column: Column, cell: Cell) -> dict[str, object]:
     low, high = cell.interval or (None, None)
+    rank_best, rank_worst = cell.rank or (None, None)
     return {
         "study": table.study,
         "dataset": table.dataset,
-        "protocol": table.protocol,
+        "protocol": cell.other_protocol or table.protocol,
         "row": row.label,
         "variant": row.variant,
         "marks": row.marks,
         "real": row.real,
+        "external": row.external,
         "column": column.key,
         "kind": column.kind,
         "metric": column.metric,
@@ -70,11 +81,15 @@ def _line(table: Table, row: TableRow, column: Column, cell: Cell) -> dict[str, 
         "value": cell.value,
         "low": low,
         "high": high,
+        "interval_over": cell.interval_over,
+        "rank_best": rank_best,
+        "rank_worst": rank_worst,
         "n_seeds": cell.n_seeds,
         "n_seeds_planned": cell.n_seeds_planned,
         "n_images": cell.n_images,
         "published": cell.published,
         "delta": cell.delta,
+        "published_cell": cell.published_cell,
         "published_source": cell.published_source,
         "standing": cell.standing,
         "detail": cell.detail,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from baselines.building import build_networks
+from baselines.building import build_networks, count_multiply_adds
 from baselines.perceptual import load_perceptual
 from baselines.steps import Networks, TrainingStep, build_step
 from bench.data.dataset import Dataset
@@ -24,6 +24,7 @@ from bench.training.ema import MovingAverage
 from bench.training.loader import StreamSettings, batches
 from bench.training.logs import Meter, Report, RunLog, check_finite, check_finite_weights, memory_mib
 from bench.training.samples import save_samples
+from spade_core.label_spec import LabelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,8 @@ def train(
         folder.checkpoints, run_id=run.run_id, work=work, average=average, ranks=ranks, on_damage=notes.append
     )
     work.distribute(ranks.wrap)
-    attempt = ranks.broadcast(begin(run, folder, networks, step, notes) if ranks.first else None)
+    spec = train_split.spec
+    attempt = ranks.broadcast(begin(run, folder, networks, spec, step, notes) if ranks.first else None)
     log = RunLog(folder, ranks, first_step=step, steps=settings.steps, attempt=attempt, note="; ".join(notes))
     vote = StopVote(ranks, first_step=step)
     hooks.alive(f"ready to go on after step {step}")
@@ -165,14 +167,20 @@ def train(
     return True
 
 
-def begin(run: RunSpec, folder: RunFolder, networks: Networks, step: int, notes: list[str]) -> int:
+def begin(run: RunSpec, folder: RunFolder, networks: Networks, spec: LabelSpec, step: int, notes: list[str]) -> int:
     """Write the run's specification and provenance; returns the number of this attempt."""
     for note in notes:
         warnings.warn(note, stacklevel=3)
     folder.create(run)
     folder.forget_errors()
     attempt = folder.attempts + 1
-    counts = {f"{role}_parameters": sum(p.numel() for p in net.parameters()) for role, net in networks.named().items()}
+    counts: dict[str, object] = {
+        f"{role}_parameters": sum(p.numel() for p in net.parameters()) for role, net in networks.named().items()
+    }
+    try:
+        counts["generator_multiply_adds"] = count_multiply_adds(run.generator, spec, run.dataset.size)
+    except Exception as error:  # a network that needs data to run: no reason not to train it, and its cost is unknown
+        counts["generator_multiply_adds_unknown"] = f"{type(error).__name__}: {error}"
     folder.write_provenance({**provenance(), **counts, "seed": run.seed, "first_step": step, "notes": notes}, attempt)
     return attempt
 

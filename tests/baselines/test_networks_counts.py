@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from baselines.building import count_multiply_adds
 from baselines.settings import ConcatDecoderSettings, LocalEnhancerSettings, Pix2pixHDSettings
 from spade_core.label_spec import LabelSpec
-from spade_core.settings import DiscriminatorSettings
+from spade_core.settings import DiscriminatorSettings, SpadeSettings
 from tests.spade_core.golden import facts
 
 SPECS = {
@@ -92,3 +93,31 @@ def test_nvidias_local_enhancer_and_discriminators() -> None:
         with torch.device("meta"):
             network = DiscriminatorSettings(scales=scales, spectral_norm=False).build(SPECS["cityscapes"])
         assert sum(p.numel() for p in network.parameters()) == rows[name]
+
+
+def test_multiply_adds_are_those_counted_by_hand() -> None:
+    """The decoder with SPADE on Cityscapes, 256x512 px, layer by layer from the paper's description (section A)."""
+    map_channels, hidden, window = 36, 128, 9
+
+    def spade(channels: int) -> int:
+        return map_channels * hidden * window + 2 * hidden * channels * window
+
+    def block(channels: int, out: int) -> int:
+        middle = min(channels, out)
+        convolutions = channels * middle * window + middle * out * window
+        shortcut = spade(channels) + channels * out if channels != out else 0
+        return spade(channels) + spade(middle) + convolutions + shortcut
+
+    smallest = 8 * 16
+    expected = smallest * (map_channels * 1024 * window + block(1024, 1024)) + 2 * 4 * smallest * block(1024, 1024)
+    for level, channels in enumerate((1024, 512, 256, 128), start=2):
+        expected += smallest * 4**level * block(channels, channels // 2)
+    expected += 256 * 512 * 64 * 3 * window
+    assert count_multiply_adds(SpadeSettings(), SPECS["cityscapes"], (256, 512)) == expected
+
+
+def test_multiply_adds_of_a_generator_that_starts_from_noise() -> None:
+    from_map = count_multiply_adds(SpadeSettings(width=8), SPECS["ade20k"], (256, 256))
+    from_noise = count_multiply_adds(SpadeSettings(width=8, source="z"), SPECS["ade20k"], (256, 256))
+    # 8 x 8 px: a 3 x 3 convolution of the map against one product of z with each of them
+    assert from_map - from_noise == 8 * 8 * 16 * 8 * (151 * 9 - 256)

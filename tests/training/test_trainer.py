@@ -292,6 +292,7 @@ def test_a_run_leaves_what_its_reader_needs(tmp_path: Path) -> None:
     facts = folder.provenance()
     assert facts["seed"] == run.seed
     assert facts["generator_parameters"] > 0
+    assert facts["generator_multiply_adds"] > 0
     assert {"commit", "diff_sha256", "packages", "hardware", "command"} <= set(facts)
     status = folder.status()
     assert (status.state, status.step, status.steps, status.attempt) == ("done", 4, 4, 1)

@@ -33,6 +33,10 @@ class RunCost:
     """Whether it was made on GPUs."""
     memory_gib: float | None = None
     """The most that the first rank's GPU (or process) held."""
+    hardware: str = ""
+    """The GPU's name, or the processor's, of that measurement."""
+    multiply_adds: int | None = None
+    """Of the generator for one image; None: not recorded (or nothing has begun)."""
 
     @property
     def hours(self) -> float | None:
@@ -66,6 +70,11 @@ def _cost(jobs: list[Job], store: Store) -> RunCost:
         folder = store.run(job.run)
         speed = folder.status().images_per_s
         if speed:
+            provenance = folder.provenance()
+            hardware = provenance.get("hardware")
+            told = hardware if isinstance(hardware, dict) else {}
+            gpus = told.get("gpus") or []
+            multiply_adds = provenance.get("generator_multiply_adds")
             return RunCost(
                 label=cost.label,
                 dataset=cost.dataset,
@@ -73,8 +82,10 @@ def _cost(jobs: list[Job], store: Store) -> RunCost:
                 images=cost.images,
                 images_per_s=speed,
                 ranks=_ranks(job, store),
-                on_gpus=bool(folder.provenance().get("hardware", {}).get("gpus")),
+                on_gpus=bool(gpus),
                 memory_gib=_memory_gib(folder),
+                hardware=str(gpus[0] if gpus else told.get("processor", "")),
+                multiply_adds=multiply_adds if isinstance(multiply_adds, int) else None,
             )
     return cost
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cost import study_costs
 from bench.job_records import JobRecords, Submission
-from bench.launching.cost import study_costs
 from bench.lives import Start, begin_life
 from bench.plan import study_jobs
 from bench.store import Store
