@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench.launching.outcome import Outcome
     from bench.plan import Action, JobState
+    from bench.reporting.sampling import GalleryRule
     from bench.store import Store
     from bench.study import Study
 
@@ -89,15 +90,17 @@ def finish(study: Study, opened: Store, outcome: Outcome, out: Path | None) -> N
         raise typer.Exit(1)
 
 
-def write_report(study: Study, store: Store, out: Path | None, console: Console) -> None:
+def write_report(
+    study: Study, store: Store, out: Path | None, console: Console, gallery: GalleryRule | None = None
+) -> None:
     """Print the table and write every file of the report, naming them."""
-    from bench.reporting.gallery import study_galleries
+    from bench.reporting.gallery import FIRST, study_galleries
     from bench.reporting.render import report as draw
     from bench.reporting.tables import study_tables
     from bench.reporting.terminal import print_tables
 
     folder = out or Path("results") / study.name
-    pictures = study_galleries(study, store, folder)
+    pictures = study_galleries(study, store, folder, rule=gallery or FIRST)
     files = draw(study, store, folder, ("md", "csv", "latex", "html"), pictures=pictures)
     print_tables(study_tables(study, store), console)
     console.print("written:", highlight=False)

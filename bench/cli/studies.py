@@ -138,13 +138,44 @@ def report(
             "--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files."
         ),
     ] = "all",
+    gallery_rule: Annotated[
+        str,
+        typer.Option(
+            "--gallery-rule",
+            metavar="first|random|best|worst",
+            help="Which validation samples the gallery shows; the rule is printed with it.",
+        ),
+    ] = "first",
+    gallery_images: Annotated[int, typer.Option("--gallery-images", help="How many of them.")] = 6,
+    gallery_seed: Annotated[int, typer.Option("--gallery-seed", help="Seed of random.")] = 0,
+    gallery_row: Annotated[
+        str | None,
+        typer.Option(
+            "--gallery-row",
+            metavar="ROW",
+            help="Row whose mIoU within each image best and worst go by (the beginning of its label does).",
+            show_default="the first judged one",
+        ),
+    ] = None,
 ) -> None:
-    """Draw a study's table, plots and gallery from the store, however much of it is there."""
+    """Draw a study's table, plots and gallery from the store, however much of it is there.
 
+    What there are no numbers for is left out. captions.json says of every picture what is compared, by which protocol,
+    on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
+    row fails.
+    """
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
     if form == "all":
-        write_report(study, opened, out, console_here())
+        from bench.reporting.sampling import GalleryRule
+
+        rule = GalleryRule(
+            kind=gallery_rule,  # type: ignore[arg-type]
+            images=gallery_images,
+            seed=gallery_seed,
+            row=gallery_row or "",
+        )
+        write_report(study, opened, out, console_here(), rule)
         return
     from bench.reporting.render import render
     from bench.reporting.tables import study_tables

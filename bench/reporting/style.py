@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from bench.atomic import written_beside
+from bench.reporting.families import families
+from bench.study import Row
 
 INK = "#222222"
 SOFT = "#6b6b6b"
@@ -60,7 +62,12 @@ class Drawn:
     files: tuple[Path, ...]
     shown: Path
     """The one that pages show."""
+    title: str
+    """A few words: what is drawn against what."""
     caption: str
+
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +77,49 @@ class Mark:
     colour: str
     marker: str
     filled: bool
+    dash: Any = "-"
+    """Line style of its curve."""
+
+    @property
+    def face(self) -> str:
+        """Fill of its marker."""
+        return self.colour if self.filled else "white"
 
 
 def mark(index: int) -> Mark:
     """The look of the row at ``index``: eight filled marks, then the same eight hollow."""
+    filled = (index // len(COLOURS)) % 2 == 0
     return Mark(
         colour=COLOURS[index % len(COLOURS)],
         marker=MARKERS[index % len(MARKERS)],
-        filled=(index // len(COLOURS)) % 2 == 0,
+        filled=filled,
+        dash=DASHES[0] if filled else DASHES[1],
     )
+
+
+def row_marks(rows: Sequence[Row]) -> list[Mark]:
+    """The look of every row of a study.
+
+    Rows of one family (:func:`bench.reporting.families.families`) share colour and marker; the first is filled, the
+    others are hollow with dashed curves, and in families of many the later ones are paler.
+    """
+    family_of = {index: group for group in families(rows) for index in group}
+    marks: dict[int, Mark] = {}
+    used = 0
+    for index in range(len(rows)):
+        if index in marks:
+            continue
+        look, group = mark(used), family_of.get(index, (index,))
+        used += 1
+        for place, member in enumerate(sorted(group)):
+            share = 0.55 * place / (len(group) - 1) if len(group) > len(DASHES) else 0.0
+            marks[member] = replace(
+                look,
+                colour=lighter(look.colour, share),
+                filled=look.filled if place == 0 else not look.filled,
+                dash=look.dash if place == 0 else DASHES[place % len(DASHES)],
+            )
+    return [marks[index] for index in range(len(rows))]
 
 
 @contextmanager
@@ -90,25 +131,50 @@ def styled() -> Iterator[None]:
         yield
 
 
-def save(figure: Any, out: Path, name: str, caption: str, kinds: Sequence[Kind] = ("svg", "png")) -> Drawn:
+def save(
+    figure: Any, out: Path, name: str, *, title: str, caption: str, kinds: Sequence[Kind] = ("svg", "png")
+) -> Drawn:
     """Write ``figure`` under ``out`` as ``name`` with every suffix of ``kinds``; pages show the first.
 
-    Equal figures give equal files: no dates, no random ids.
+    The files carry title and caption as metadata. Equal figures give equal files: no dates, no random ids.
     """
-    metadata: dict[Kind, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    metadata: dict[Kind, dict[str, str | None]] = {
+        "svg": {"Title": title, "Description": caption, "Date": None},
+        "pdf": {"Title": title, "Subject": caption, "CreationDate": None},
+        "png": {"Title": title, "Description": caption},
+    }
     files: list[Path] = []
     for kind in kinds:
         path = out / f"{name}.{kind}"
         with written_beside(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=PNG_DPI, facecolor="white", metadata=metadata[kind])
+            _write(figure, kind, temporary, metadata[kind])
         files.append(path)
-    return Drawn(files=tuple(files), shown=files[0], caption=caption)
+    return Drawn(files=tuple(files), shown=files[0], title=title, caption=caption)
+
+
+def _write(figure: Any, kind: Kind, path: Path, metadata: dict[str, str | None]) -> None:
+    """What ``savefig`` does, without its second drawing, which only a layout that is not settled needs."""
+    figure.set_facecolor("white")
+    figure.dpi = PNG_DPI
+    if kind == "png":
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure).print_png(path, metadata=metadata)
+    elif kind == "svg":
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        FigureCanvasSVG(figure).print_svg(path, metadata=metadata)
+    else:
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        FigureCanvasPdf(figure).print_pdf(path, metadata=metadata)
 
 
 def settle(figure: Any) -> None:
     """Lay the figure out once and for all: it is faster to write then, and labels stay where they were put."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    figure.dpi = PNG_DPI
     canvas: Any = FigureCanvasAgg(figure)
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
@@ -117,5 +183,14 @@ def settle(figure: Any) -> None:
 
 def darker(colour: str, share: float = 0.3) -> str:
     """``colour`` (#rrggbb) mixed with black, for text on white."""
+    return _mixed(colour, 0, share)
+
+
+def lighter(colour: str, share: float) -> str:
+    """``colour`` (#rrggbb) mixed with white."""
+    return _mixed(colour, 255, share)
+
+
+def _mixed(colour: str, other: int, share: float) -> str:
     channels = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-    return "#" + "".join(f"{round(channel * (1 - share)):02x}" for channel in channels)
+    return "#" + "".join(f"{round(channel * (1 - share) + other * share):02x}" for channel in channels)
