@@ -59,7 +59,8 @@ def _gpu_hours(row: MeasuredRow, store: Store) -> float | None:
     """Of one run: its images over its images per second, times its ranks; None for runs without a GPU."""
     hours: list[float] = []
     for seed in row.seeds:
-        if seed.run is None or not seed.provenance.get("hardware", {}).get("gpus"):
+        hardware = seed.provenance.get("hardware")
+        if seed.run is None or not isinstance(hardware, dict) or not hardware.get("gpus"):
             continue
         speed = store.run(seed.run).status().images_per_s
         if speed:

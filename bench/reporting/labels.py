@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.reporting.style import SOFT, darker
+from bench.reporting.style import SOFT, readable
 
 _RADII_PT = (8.0, 12.0, 20.0, 30.0, 42.0)
 _ANGLES = tuple(math.radians(angle) for angle in (0, 180, 45, -45, 135, -135, 90, -90, 20, -20, 160, -160, 65, -65))
@@ -44,7 +44,7 @@ def place_labels(
     for index in sorted(range(len(points)), key=lambda index: _crowding(index, centres)):
         x, y, label, colour = points[index]
         text = panel.annotate(
-            label, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8, color=darker(colour)
+            label, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=8, color=readable(colour)
         )
         text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
         extent = text.get_window_extent(renderer)
@@ -125,4 +125,6 @@ def _overlaps(first: Boxes, second: Boxes) -> NDArray[np.float64]:
     """(n, m) common areas of ``first`` (n, 4) and ``second`` (m, 4)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    return np.prod(np.clip(high - low, 0.0, None), axis=2)
+    sides = np.clip(high - low, 0.0, None)
+    areas: NDArray[np.float64] = sides[:, :, 0] * sides[:, :, 1]
+    return areas

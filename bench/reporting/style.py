@@ -17,10 +17,11 @@ SOFT = "#6b6b6b"
 RULE = "#d9d9d9"
 # The palette of Okabe and Ito (2008), told apart by readers with any colour vision; grey stands in for its yellow,
 # which vanishes on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c8c8c")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#666666")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 Kind = Literal["svg", "png", "pdf"]
 PNG_DPI = 200
+_TEXT_CONTRAST = 4.5
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -29,6 +30,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # where it would be put, without looking for it at every drawing
     "axes.labelsize": 8.5,
     "axes.labelcolor": INK,
     "axes.edgecolor": SOFT,
@@ -159,15 +161,18 @@ def _write(figure: Any, kind: Kind, path: Path, metadata: dict[str, str | None])
     if kind == "png":
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-        FigureCanvasAgg(figure).print_png(path, metadata=metadata)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(path, metadata=metadata, pil_kwargs={"compress_level": 4})
     elif kind == "svg":
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-        FigureCanvasSVG(figure).print_svg(path, metadata=metadata)
+        canvas = FigureCanvasSVG(figure)
+        canvas.print_svg(path, metadata=metadata)
     else:
         from matplotlib.backends.backend_pdf import FigureCanvasPdf
 
-        FigureCanvasPdf(figure).print_pdf(path, metadata=metadata)
+        canvas = FigureCanvasPdf(figure)
+        canvas.print_pdf(path, metadata=metadata)
 
 
 def settle(figure: Any) -> None:
@@ -181,9 +186,21 @@ def settle(figure: Any) -> None:
     assert canvas is figure.canvas
 
 
-def darker(colour: str, share: float = 0.3) -> str:
-    """``colour`` (#rrggbb) mixed with black, for text on white."""
-    return _mixed(colour, 0, share)
+def readable(colour: str) -> str:
+    """``colour`` (#rrggbb) mixed with black until text in it can be read on white (WCAG 2, AA: contrast 4.5)."""
+    for percent in range(30, 100, 5):
+        mixed = _mixed(colour, 0, percent / 100)
+        if contrast_on_white(mixed) >= _TEXT_CONTRAST:
+            return mixed
+    return INK
+
+
+def contrast_on_white(colour: str) -> float:
+    """Contrast ratio of ``colour`` (#rrggbb, sRGB) and white by WCAG 2: 1 to 21."""
+    channels = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    luminance = sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return 1.05 / (luminance + 0.05)
 
 
 def lighter(colour: str, share: float) -> str:

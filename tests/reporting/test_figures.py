@@ -225,7 +225,8 @@ def test_many_classes_are_points_with_a_line_through_groups(tmp_path: Path, caug
     (axis,) = caught.figures["class_iou"].axes
     assert sorted(len(line.get_xdata()) for line in axis.lines) == [8, 60]
     assert axis.get_xscale() == "log"
-    middles = classes.group_means({"a": 0.4, "b": 0.1, "c": 0.2, "d": 0.3}, {"a": 4.0, "b": 1.0, "c": 2.0, "d": 3.0}, 2)
+    shares, scores = {"a": 0.4, "b": 0.3, "c": 0.2, "d": 0.1}, {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}
+    middles = classes.group_means(shares, scores, 2)
     assert middles == [(pytest.approx((0.1 * 0.2) ** 0.5), 1.5), (pytest.approx((0.3 * 0.4) ** 0.5), 3.5)]
 
 

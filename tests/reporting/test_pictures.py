@@ -12,7 +12,7 @@ from PIL import Image
 from bench.reporting.capacity import draw_score_against_parameters
 from bench.reporting.labels import place_labels
 from bench.reporting.material import gather
-from bench.reporting.style import COLOURS, INK, SOFT, darker, mark, settle
+from bench.reporting.style import COLOURS, INK, SOFT, lighter, mark, readable, settle
 from bench.reporting.tables import study_tables
 
 from .conftest import FakeStore
@@ -71,6 +71,9 @@ CONFUSABLE = 10.0
 """CIEDE2000 difference from which two patches of colour are told apart at a glance (about 2 is just noticeable)."""
 
 
+PALE = tuple(lighter(colour, 0.55) for colour in COLOURS)
+
+
 def linear(colour: str) -> np.ndarray:
     channels = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
     return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
@@ -95,5 +98,5 @@ def test_names_written_in_a_colour_can_be_read_on_white() -> None:
     def luminance(colour: str) -> float:
         return float(linear(colour) @ [0.2126, 0.7152, 0.0722])
 
-    for colour in (*(darker(colour) for colour in COLOURS), INK, SOFT):
+    for colour in (*(readable(colour) for colour in (*COLOURS, *PALE)), INK, SOFT):
         assert 1.05 / (luminance(colour) + 0.05) >= 4.5, colour  # WCAG 2, level AA
