@@ -138,11 +138,11 @@ def _draw_bar(axis: Any, index: int, cell: Cell, colour: str, filled: bool) -> N
 def _caption(material: Material, shown: Sequence[tuple[Panel, list[str]]]) -> str:
     panels = [panel for panel, _ in shown]
     keys = list(dict.fromkeys(key for _, names in shown for key in names))
-    meanings = "; ".join(f"{key}: {METRICS[key].meaning}" for key in keys)
+    meanings = ", ".join(f"{key} ({METRICS[key].meaning})" for key in keys)
     ticks = any(cell.published is not None for panel, names in shown for key in names for cell in _cells(panel, key))
     real = any(panel.real(key) is not None and METRICS[key].higher_better for panel, names in shown for key in names)
     return joined(
-        f"Every row of the study ({meanings}).",
+        f"Every row of the study: {meanings}.",
         protocol_words(panels, keys),
         spread_words(panels, keys),
         "Dashed: the judge on the real images." if real else "",

@@ -114,13 +114,18 @@ def _judged(store: Store, panel: Panel, seed: Measured, run: RunSpec, index: int
 
 
 def judged_steps(store: Store, run: RunSpec, spec: EvaluationSpec) -> dict[int, Evaluation]:
-    """By step: the evaluations that ``evaluate --run RUN --step STEP`` has left, otherwise equal to ``spec``."""
-    folder, every = store.run(run), run.training.save_every_steps
-    steps = {*range(every, run.training.steps + 1, every), run.training.steps}
-    for path in (folder.path / "generated").glob("step_*"):
-        steps.add(int(path.name.removeprefix("step_").partition("-")[0]))
+    """By step: the evaluations that ``evaluate --run RUN --step STEP`` has left, otherwise equal to ``spec``.
+
+    The folders of generated images tell which steps to look for; in a store that was copied without them, the steps
+    at which the run saves.
+    """
+    images = store.run(run).path / "generated"
+    steps = {int(path.name.removeprefix("step_").partition("-")[0]) for path in images.glob("step_*")}
+    if not steps:
+        every = run.training.save_every_steps
+        steps = {*range(every, run.training.steps + 1, every), run.training.steps}
     found: dict[int, Evaluation] = {}
-    for step in sorted(steps):
+    for step in sorted(steps) if len(steps) > 1 else []:
         evaluation = store.evaluation(replace(spec, step=step).eval_id)
         if evaluation is not None:
             found[step] = evaluation
@@ -285,9 +290,7 @@ def _score_caption(material: Material, panel: Panel, curves: Sequence[Curve]) ->
     on_the_way = sorted({curve.taken for curve in curves if curve.key.startswith(SCORE)})
     judged = sorted({curve.taken for curve in curves if curve.key.startswith(JUDGED)})
     known = [taken for taken in on_the_way if taken]
-    told = (
-        f" ({'; '.join(known)})" if known else " (by the data set's default protocol, on the first validation images)"
-    )
+    told = f"({'; '.join(known)})" if known else "(by the data set's default protocol, on the first validation images)"
     best = any(found.spec.selection == "best" for item in panel.measured for found in item.evaluations)
     return joined(
         f"Scores during training on {panel.table.dataset}.",

@@ -99,10 +99,10 @@ def _draw_panel(axis: Any, material: Material, panel: Panel, metric: str, lines:
 
 
 def _caption(material: Material, panels: Sequence[Panel], metrics: Sequence[str]) -> str:
-    meanings = "; ".join(f"{key}: {METRICS[key].meaning}" for key in metrics)
+    meanings = ", ".join(f"{key} ({METRICS[key].meaning})" for key in metrics)
     real = any(panel.real("mIoU") is not None for panel in panels)
     return joined(
-        f"Score against the width of the generator, one line an architecture whose other settings stay ({meanings}).",
+        f"{meanings} against the width of the generator, one line an architecture whose other settings stay.",
         protocol_words(panels, metrics),
         spread_words(panels, metrics),
         "Dashed, or named at the top: the judge on the real images." if real else "",

@@ -278,6 +278,22 @@ def test_judged_checkpoints_of_several_steps_are_a_curve(tmp_path: Path, caught:
     )
     (drawn,) = curves.draw_curves(material, tmp_path)
     assert "Whole split: checkpoints judged by the table's protocol (synthetic@2, 200 images)" in drawn.caption
+    for step in (200, 300):  # images of these steps are there, so nothing else is looked for
+        (fake.store.run(run).path / "generated" / f"step_{step:08d}-raw-maps0-noise0").mkdir(parents=True)
+    assert list(curves.judged_steps(fake.store, run, last.spec)) == [200]
+
+
+def test_the_best_checkpoint_is_ringed_and_the_rule_is_told(tmp_path: Path, caught: Caught) -> None:
+    dataset = make_dataset()
+    training = replace(dataset.training, selection="best", eval_every_steps=100)
+    fake = FakeStore(make_study(datasets=(replace(dataset, training=training),)), Store(tmp_path / "store"))
+    scores: list[dict[str, object]] = [{"step": step, "score/mIoU": step / 10} for step in (100, 200, 300)]
+    record(fake, "SPADE decoder", 0, scores)
+    fake.store.write_evaluation(replace(fake.judge("SPADE decoder", mIoU=19.0), step=200))
+    (drawn,) = curves.draw_curves(material_of(fake), tmp_path)
+    (axis,) = caught.figures["training_scores"].axes
+    assert markers(axis) == {(200.0, 20.0)}
+    assert "Checkpoint: the one with the best mIoU during training. Rings: the reported checkpoints." in drawn.caption
 
 
 def test_a_long_loss_is_thinned_to_means() -> None:
