@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import gallery_options
 from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, study_of
 from bench.cli.here import finish, run_inline_here, run_local_here, write_report
 from bench.cli.options import (
@@ -138,25 +139,10 @@ def report(
             "--format", metavar="all|terminal|md|csv|latex|html", help="One format to standard output, or all to files."
         ),
     ] = "all",
-    gallery_rule: Annotated[
-        str,
-        typer.Option(
-            "--gallery-rule",
-            metavar="first|random|best|worst",
-            help="Which validation samples the gallery shows; the rule is printed with it.",
-        ),
-    ] = "first",
-    gallery_images: Annotated[int, typer.Option("--gallery-images", help="How many of them.")] = 6,
-    gallery_seed: Annotated[int, typer.Option("--gallery-seed", help="Seed of random.")] = 0,
-    gallery_row: Annotated[
-        str | None,
-        typer.Option(
-            "--gallery-row",
-            metavar="ROW",
-            help="Row whose mIoU within each image best and worst go by (the beginning of its label does).",
-            show_default="the first judged one",
-        ),
-    ] = None,
+    gallery_kind: gallery_options.RuleOption = "first",
+    gallery_images: gallery_options.ImagesOption = 6,
+    gallery_seed: gallery_options.SeedOption = 0,
+    gallery_row: gallery_options.RowOption = None,
 ) -> None:
     """Draw a study's table, plots and gallery from the store, however much of it is there.
 
@@ -167,14 +153,7 @@ def report(
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
     if form == "all":
-        from bench.reporting.sampling import GalleryRule
-
-        rule = GalleryRule(
-            kind=gallery_rule,  # type: ignore[arg-type]
-            images=gallery_images,
-            seed=gallery_seed,
-            row=gallery_row or "",
-        )
+        rule = gallery_options.gallery_rule(gallery_kind, gallery_images, gallery_seed, gallery_row)
         write_report(study, opened, out, console_here(), rule)
         return
     from bench.reporting.render import render
