@@ -52,8 +52,8 @@ def class_scores(material: Material, panel: Panel) -> list[ClassScores]:
         iou = _mean_iou(item)
         if iou:
             seeds = sum(bool(evaluation.class_iou) for evaluation in item.evaluations)
-            place = index if item.row is not None else None
-            label = material.label(index) if item.row is not None else item.label
+            place = index if not panel.is_real(index) else None
+            label = material.label(index) if place is not None else item.label
             found.append(ClassScores(index=place, label=label, iou=iou, seeds=seeds))
     return found
 

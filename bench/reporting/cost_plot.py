@@ -122,7 +122,7 @@ def _points(material: Material, panel: Panel, metric: str, cost: Cost) -> list[P
     found: list[Point] = []
     for index, item in enumerate(panel.measured):
         cell = panel.cell(index, metric)
-        if item.row is None or cell is None or cell.value is None:
+        if panel.is_real(index) or cell is None or cell.value is None:
             continue
         x = cost.of(item, material.store)
         if x:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.evaluation.metric_table import METRICS
+from bench.plan import REAL_LABEL
 from bench.reporting.cells import Cell, Table
 from bench.reporting.collect import Collector, MeasuredRow
 from bench.reporting.families import families
@@ -29,6 +30,11 @@ class Panel:
         """The cell of the row at ``index`` in the column ``key``; None where the table has no such column."""
         keys = [column.key for column in self.table.columns]
         return self.table.rows[index].cells[keys.index(key)] if key in keys else None
+
+    def is_real(self, index: int) -> bool:
+        """Whether the measured row at ``index`` is the real images."""
+        item = self.measured[index]
+        return item.row is None and item.label == REAL_LABEL
 
     def has_value(self, key: str) -> bool:
         """Whether any row but the real images has a value in the column ``key``."""
@@ -131,7 +137,9 @@ def selection_words(material: Material, panels: Sequence[Panel] | None = None) -
     found: dict[str, list[str]] = {}
     for panel in panels or material.panels:
         for item in panel.measured:
-            for evaluation in item.evaluations if item.row is not None else []:
+            for evaluation in item.evaluations:
+                if evaluation.step is None:  # of the real images, say, which no checkpoint made
+                    continue
                 labels = found.setdefault(evaluation.spec.selection, [])
                 if item.label not in labels:
                     labels.append(item.label)
