@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.launching.outcome import Outcome
     from bench.plan import Action, JobState
     from bench.reporting.options import ReportOptions
+    from bench.reporting.sampling import GalleryRule
     from bench.store import Store
     from bench.study import Study
 
@@ -91,15 +92,20 @@ def finish(study: Study, opened: Store, outcome: Outcome, out: Path | None) -> N
 
 
 def write_report(
-    study: Study, store: Store, out: Path | None, console: Console, options: ReportOptions | None = None
+    study: Study,
+    store: Store,
+    out: Path | None,
+    console: Console,
+    options: ReportOptions | None = None,
+    gallery: GalleryRule | None = None,
 ) -> None:
     """Print the table and write every file of the report, naming them."""
-    from bench.reporting.gallery import study_galleries
+    from bench.reporting.gallery import FIRST, study_galleries
     from bench.reporting.options import DEFAULT
     from bench.reporting.render import report as draw
 
     folder = out or Path("results") / study.name
-    pictures = study_galleries(study, store, folder)
+    pictures = study_galleries(study, store, folder, rule=gallery or FIRST)
     files = draw(
         study,
         store,

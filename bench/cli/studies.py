@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import gallery_options
 from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, study_of
 from bench.cli.here import finish, run_inline_here, run_local_here, write_report
 from bench.cli.options import (
@@ -165,20 +166,28 @@ def report(
         bool,
         typer.Option("--mix-protocols", help="Fill gaps with scores by other protocols, marked; never by itself."),
     ] = False,
+    gallery_kind: gallery_options.RuleOption = "first",
+    gallery_images: gallery_options.ImagesOption = 6,
+    gallery_seed: gallery_options.SeedOption = 0,
+    gallery_row: gallery_options.RowOption = None,
 ) -> None:
     """Draw a study's table, plots and gallery from the store, however much of it is there.
 
     Of several data sets the first table has them side by side, as the paper's tables do. The CSV always has the cost.
     `report STUDY --compare "decoder w/ SPADE" "decoder w/ Concat"` prints the difference of two rows with its interval
     over images, over seeds and over both, and the probability that the first is better.
-    """
-    from bench.reporting.options import ReportOptions
 
+
+    What there are no numbers for is left out. captions.json says of every picture what is compared, by which protocol,
+    on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
+    row fails.
+    """
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
     options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)
     if form == "all" and compare is None:
-        write_report(study, opened, out, console_here(), options)
+        rule = gallery_options.gallery_rule(gallery_kind, gallery_images, gallery_seed, gallery_row)
+        write_report(study, opened, out, console_here(), options, rule)
         return
     from bench.reporting.render import render
     from bench.reporting.tables import Collected

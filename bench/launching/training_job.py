@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from bench.data.dataset import Dataset
 from bench.data.opening import images_of, open_split
 from bench.evaluation.evaluator import evaluate
 from bench.evaluation.generate import generate_images
-from bench.evaluation.protocols import protocol_for
+from bench.evaluation.protocols import get_protocol, protocol_for
 from bench.launching.claims import claimed_by_first
 from bench.launching.failures import Failures
 from bench.launching.progress import Progress, no_progress
@@ -104,11 +105,13 @@ def _train(
     run: RunSpec, store: Store, ranks: Ranks, stop: StopRequest, progress: Progress, alive: Callable[[str], None]
 ) -> bool:
     train_split, val_split = open_split(run.dataset, "train"), open_split(run.dataset, "val")
+    scored = bool(run.training.eval_every_steps)
     hooks = Hooks(
         should_stop=lambda: stop.asked,
         report=_training_report(run, progress) if ranks.first else lambda step, values: None,
         alive=alive,
-        score=_scorer(run, val_split, ranks) if run.training.eval_every_steps else None,
+        score=_scorer(run, val_split, ranks) if scored else None,
+        scored_by=_scored_by(run, val_split) if scored else {},
     )
     return train(run, store.run(run), train_split, val_split, ranks, hooks)
 
@@ -126,10 +129,16 @@ def _training_report(run: RunSpec, progress: Progress) -> Report:
     return report
 
 
-def _scorer(run: RunSpec, val_split: Dataset, ranks: Ranks) -> Callable[[nn.Module, int], dict[str, float]]:
-    """Scores during training, by the data set's protocol, on the first validation images."""
-    protocol = protocol_for(run.dataset.name)
+def _scored_by(run: RunSpec, val_split: Dataset) -> dict[str, Any]:
+    """What scores during training are made by: the data set's default protocol, on the first validation images."""
     count = min(SCORED_IMAGES, images_of(run.dataset, val_split))
+    return {"protocol": protocol_for(run.dataset.name).key, "images": count}
+
+
+def _scorer(run: RunSpec, val_split: Dataset, ranks: Ranks) -> Callable[[nn.Module, int], dict[str, float]]:
+    """Scores the generator during training."""
+    told = _scored_by(run, val_split)
+    protocol, count = get_protocol(told["protocol"]), int(told["images"])
 
     def score(generator: nn.Module, step: int) -> dict[str, float]:
         def source(index: int) -> NDArray[np.uint8]:

@@ -5,29 +5,45 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from bench.atomic import written_beside
 from bench.imports import import_folder
 from bench.plan import evaluation_of
 from bench.reporting.collect import Collector
 from bench.reporting.html import Picture
-from bench.reporting.style import INK, SOFT
+from bench.reporting.sampling import Chosen, GalleryRule, choose, image_scores
+from bench.reporting.sheet import (
+    FOOT_PX,
+    GAP,
+    MARGIN,
+    WIDE_GAP,
+    Legend,
+    Pixels,
+    draw_foot,
+    draw_heading,
+    draw_legend,
+    draw_placeholder,
+    font,
+    foot_height,
+    heading_height,
+    legend_height,
+    legend_lines,
+    save_sheet,
+    tile_size,
+    wrapped,
+)
 from bench.store import Evaluation, Store
 from bench.study import Study, StudyDataset
 
-Pixels = NDArray[np.uint8]
-_TILE_PX = 192
-"""Least height of a shown picture; smaller ones are enlarged by a whole factor."""
-_GAP, _WIDE_GAP, _MARGIN = 6, 20, 28
-_TITLE_PX, _SMALL_PX = 20, 17
-_PLACEHOLDER = "#f0f0f0"
+if TYPE_CHECKING:
+    from bench.data.dataset import Dataset
+
 _MOST_CLASSES = 32
+FIRST = GalleryRule()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +55,8 @@ class GalleryItem:
     """Holds ``<sample id>.png`` for every sample."""
     subtitle: str = ""
     """A second, smaller line, such as the score."""
+    evaluation: Evaluation | None = None
+    """Of these images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +83,12 @@ class GallerySample:
             )
 
 
-def study_galleries(study: Study, store: Store, out: Path, *, samples: int = 6) -> list[Picture]:
-    """One strip for each data set with a judged row: the first ``samples`` validation samples, none left out.
+def study_galleries(study: Study, store: Store, out: Path, *, rule: GalleryRule = FIRST) -> list[Picture]:
+    """One strip for each data set with a judged row, of the validation samples that ``rule`` chooses.
 
     Images are those of the study's first seed. Where the data set cannot be opened (a store copied from another
-    machine) a warning says why and the strip is left out.
+    machine) a warning says why and the strip is left out. Raises ValueError where the rule goes by a row that is not
+    there, or that has no scores by image.
     """
     from bench.data.dataset import DatasetError
     from bench.data.opening import images_of, open_split
@@ -81,28 +100,30 @@ def study_galleries(study: Study, store: Store, out: Path, *, samples: int = 6) 
             continue
         try:
             split = open_split(dataset.ref, "val")
-            count = min(samples, images_of(dataset.ref, split))
+            chosen = chosen_samples(rule, store, items, split, images_of(dataset.ref, split), study.seeds[0])
             shown = [
                 GallerySample(id=sample.id, label_colours=split.palette[sample.labels], image=sample.image)
-                for sample in map(split.load, range(count))
+                for sample in map(split.load, chosen.indices)
             ]
         except (DatasetError, OSError) as error:
             warnings.warn(f"no gallery of {dataset.ref.name}: {error}", stacklevel=2)
             continue
-        real = evaluation_of(None, dataset)
-        judged = store.evaluation(real.eval_id)
+        real = store.evaluation(evaluation_of(None, dataset).eval_id)
+        protocols = sorted({item.evaluation.spec.protocol for item in items if item.evaluation is not None})
+        height, width = dataset.ref.size
+        caption = (
+            f"Label map, generated images (seed {study.seeds[0]}) and real image on {dataset.ref.name} at "
+            f"{height}×{width} px. Samples: {chosen.words}. Scores: {', '.join(protocols)}, whole split, that seed."
+        )
         file = draw_gallery(
             items,
             shown,
             out / ("gallery.png" if len(study.datasets) == 1 else f"gallery_{dataset.ref.name}.png"),
             class_names=split.class_names,
             palette=split.palette,
-            real_subtitle=_subtitle(judged) if judged else "",
-        )
-        height, width = dataset.ref.size
-        caption = (
-            f"Label map, generated images (seed {study.seeds[0]}) and real image for the first {count} validation "
-            f"samples of {dataset.ref.name} at {height}×{width} px; scores over the whole split."
+            real_subtitle=_subtitle(real) if real else "",
+            rule=chosen.words,
+            caption=caption,
         )
         pictures.append(Picture(file=file, caption=caption))
     return pictures
@@ -115,16 +136,43 @@ def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int |
     for measured in Collector(store).rows(replace(study, seeds=(wanted,)), dataset):
         if measured.imported is not None and (judged := measured.evaluations):
             folder = import_folder(store, measured.external, dataset.ref) / "images"
-            items.append(
-                GalleryItem(label=f"{measured.label} (external)", folder=folder, subtitle=_subtitle(judged[0]))
-            )
+            label, score = f"{measured.label} (external)", judged[0]
+            items.append(GalleryItem(label=label, folder=folder, subtitle=_subtitle(score), evaluation=score))
         for one in measured.seeds:
             found = one.evaluation
             if one.run is None or one.seed != wanted or found is None or found.step is None:
                 continue
             folder = store.run(one.run).generated(found.step, found.spec)
-            items.append(GalleryItem(label=measured.label, folder=folder, subtitle=_subtitle(found)))
+            items.append(GalleryItem(label=measured.label, folder=folder, subtitle=_subtitle(found), evaluation=found))
     return items
+
+
+def chosen_samples(
+    rule: GalleryRule, store: Store, items: Sequence[GalleryItem], split: Dataset, count: int, seed: int
+) -> Chosen:
+    """The samples of the first ``count`` of ``split`` that ``rule`` chooses; ``seed`` is the one of ``items``.
+
+    Raises ValueError where the rule goes by a row that is not among ``items`` or has no scores by image.
+    """
+    if not rule.scored:
+        return choose(rule, count, split.sample_id)
+    item = _named(rule.row, items)
+    assert item.evaluation is not None
+    scores = image_scores(store, item.evaluation)[:count]
+    if len(scores) < count:
+        scores = np.concatenate([scores, np.full(count - len(scores), np.nan)])
+    words = f"mIoU within the image of {item.label} (seed {seed})"
+    return choose(rule, count, split.sample_id, scores, words)
+
+
+def _named(label: str, items: Sequence[GalleryItem]) -> GalleryItem:
+    exact = [item for item in items if item.label == label]
+    found = exact or [item for item in items if item.label.startswith(label)]
+    if not label or len(found) == 1:
+        return found[0]
+    known = ", ".join(repr(item.label) for item in items)
+    what = "begins more than one judged row" if found else "is no judged row"
+    raise ValueError(f"--gallery-row {label!r} {what}; there are: {known}")
 
 
 def _subtitle(evaluation: Evaluation) -> str:
@@ -139,39 +187,38 @@ def draw_gallery(
     *,
     class_names: Sequence[str],
     palette: Pixels,
+    rule: str,
     real_subtitle: str = "",
-    rule: str = "",
+    caption: str = "",
 ) -> Path:
     """Write the strip as a PNG file and return its path. A picture that is not there is left grey and says so.
 
     ``class_names`` and ``palette`` (K, 3) are the data set's; the legend shows the classes that occur. ``rule`` says
-    how the samples were chosen; by default, that they are the first ones. Raises ValueError without samples or
-    items, or for pictures of another size than the label map.
+    how the samples were chosen and is printed below; the file carries it, the sample ids and ``caption`` as text.
+    Raises ValueError without samples or items, or for pictures of another size than the label map.
     """
     if not samples or not items:
         raise ValueError(f"a gallery needs at least one sample and one variant; given: {len(samples)} and {len(items)}")
     canvas = _Canvas.planned(items, samples)
     headings = [("label map", ""), *((item.label, item.subtitle) for item in items), ("real image", real_subtitle)]
-    legend = _classes_shown(samples, class_names, palette)
-    footer = f"Rows: {rule or f'the first {len(samples)} validation samples, none left out'}."
-    head = _heading_height(headings, canvas.tile[0])
-    legend_lines = _legend_lines(legend, canvas.width - 2 * _MARGIN)
-    below = 16 + len(legend_lines) * (_SMALL_PX + 12) + _SMALL_PX + 10
-    height = _MARGIN + head + len(samples) * (canvas.tile[1] + _GAP) + below + _MARGIN // 2
-    sheet = Image.new("RGB", (canvas.width, height), "white")
+    head = heading_height(headings, canvas.tile[0])
+    inner = canvas.width - 2 * MARGIN
+    legend = legend_lines(_classes_shown(samples, class_names, palette), inner)
+    foot = wrapped(f"Rows: {rule}.", inner, font(FOOT_PX))
+    pictures_end = MARGIN + head + len(samples) * (canvas.tile[1] + GAP)
+    legend_top = pictures_end + 12
+    foot_top = legend_top + legend_height(legend) + 8
+    sheet = Image.new("RGB", (canvas.width, foot_top + foot_height(foot) + MARGIN // 2), "white")
     draw = ImageDraw.Draw(sheet)
     for left, (title, subtitle) in zip(canvas.lefts, headings, strict=True):
-        _draw_heading(draw, left, _MARGIN + head, canvas.tile[0], title, subtitle)
-    top = _MARGIN + head
-    for sample in samples:
-        _draw_line(sheet, canvas, top, items, sample)
-        top += canvas.tile[1] + _GAP
-    _draw_legend(draw, top + 12, legend_lines)
-    draw.text((_MARGIN, top + below - _SMALL_PX - 2), footer, fill=SOFT, font=_font(_SMALL_PX - 2))
+        draw_heading(draw, left, MARGIN + head, canvas.tile[0], title, subtitle)
+    for line, sample in enumerate(samples):
+        _draw_line(sheet, canvas, MARGIN + head + line * (canvas.tile[1] + GAP), items, sample)
+    draw_legend(draw, legend_top, legend)
+    draw_foot(draw, foot_top, foot)
     path = out if out.suffix == ".png" else out / "gallery.png"
-    with written_beside(path) as temporary:
-        sheet.save(temporary, format="PNG", compress_level=1)  # a fifth larger, several times faster
-    return path
+    about = {"Description": caption or f"Rows: {rule}.", "Samples": " ".join(sample.id for sample in samples)}
+    return save_sheet(sheet, path, about)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +233,13 @@ class _Canvas:
     @classmethod
     def planned(cls, items: Sequence[GalleryItem], samples: Sequence[GallerySample]) -> _Canvas:
         height, width = samples[0].image.shape[:2]
-        factor = max(1, -(-_TILE_PX // height))
-        tile = (width * factor, height * factor)
-        lefts, left = [_MARGIN], _MARGIN + tile[0] + _WIDE_GAP
+        tile = tile_size(width, height)
+        lefts, left = [MARGIN], MARGIN + tile[0] + WIDE_GAP
         for _ in items:
             lefts.append(left)
-            left += tile[0] + _GAP
-        lefts.append(left - _GAP + _WIDE_GAP)
-        return cls(lefts=tuple(lefts), tile=tile, width=lefts[-1] + tile[0] + _MARGIN)
+            left += tile[0] + GAP
+        lefts.append(left - GAP + WIDE_GAP)
+        return cls(lefts=tuple(lefts), tile=tile, width=lefts[-1] + tile[0] + MARGIN)
 
 
 def _draw_line(
@@ -207,7 +253,7 @@ def _draw_line(
             picture = _opened(file, sample)
             sheet.paste(picture.resize(canvas.tile, Image.Resampling.LANCZOS), (left, top))
         else:
-            _draw_placeholder(sheet, (left, top), canvas.tile)
+            draw_placeholder(sheet, (left, top), canvas.tile)
     real = Image.fromarray(sample.image).resize(canvas.tile, Image.Resampling.LANCZOS)
     sheet.paste(real, (canvas.lefts[-1], top))
 
@@ -223,53 +269,7 @@ def _opened(file: Path, sample: GallerySample) -> Image.Image:
     return picture
 
 
-def _draw_placeholder(sheet: Image.Image, corner: tuple[int, int], tile: tuple[int, int]) -> None:
-    draw = ImageDraw.Draw(sheet)
-    left, top = corner
-    draw.rectangle((left, top, left + tile[0] - 1, top + tile[1] - 1), fill=_PLACEHOLDER)
-    centre = (left + tile[0] / 2, top + tile[1] / 2)
-    draw.text(centre, "not generated", fill=SOFT, font=_font(_SMALL_PX), anchor="mm")
-
-
-@cache
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    import matplotlib  # for the font files that come with it
-
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
-
-
-def _wrapped(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """Lines of at most ``width`` px, broken at spaces."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
-
-
-def _heading_height(headings: Sequence[tuple[str, str]], width: int) -> int:
-    lines = max(len(_wrapped(title, width, _font(_TITLE_PX, bold=True))) for title, _ in headings)
-    subtitle = _SMALL_PX + 6 if any(subtitle for _, subtitle in headings) else 0
-    return lines * (_TITLE_PX + 5) + subtitle + 8
-
-
-def _draw_heading(draw: ImageDraw.ImageDraw, left: int, bottom: int, width: int, title: str, subtitle: str) -> None:
-    """Centred over the column, the last line at ``bottom``."""
-    font, small = _font(_TITLE_PX, bold=True), _font(_SMALL_PX)
-    centre, y = left + width / 2, float(bottom - 8)
-    for text, face in [(subtitle, small), *((line, font) for line in reversed(_wrapped(title, width, font)))]:
-        if text:
-            draw.text((centre, y), text, fill=INK if face is font else SOFT, font=face, anchor="md")
-            y -= face.size + 5
-
-
-def _classes_shown(
-    samples: Sequence[GallerySample], class_names: Sequence[str], palette: Pixels
-) -> list[tuple[str, tuple[int, int, int]]]:
+def _classes_shown(samples: Sequence[GallerySample], class_names: Sequence[str], palette: Pixels) -> Legend:
     """(name, colour) of the classes in the label maps, the largest areas first."""
     if len(class_names) != len(palette):
         raise ValueError(f"{len(class_names)} class names but {len(palette)} colours; each class needs one of both")
@@ -287,31 +287,3 @@ def _classes_shown(
     shown = [(found[colour], colour) for colour in ordered[:_MOST_CLASSES]]
     left_out = len(ordered) - len(shown)
     return [*shown, (f"and {left_out} smaller ones", (255, 255, 255))] if left_out else shown
-
-
-def _legend_lines(
-    legend: Sequence[tuple[str, tuple[int, int, int]]], width: int
-) -> list[list[tuple[int, str, tuple[int, int, int]]]]:
-    """Entries (left, name, colour) in as many lines as they need."""
-    font = _font(_SMALL_PX)
-    lines: list[list[tuple[int, str, tuple[int, int, int]]]] = [[]]
-    left = 0
-    for name, colour in legend:
-        needed = 24 + round(font.getlength(name)) + 22
-        if lines[-1] and left + needed > width:
-            lines.append([])
-            left = 0
-        lines[-1].append((left, name, colour))
-        left += needed
-    return lines
-
-
-def _draw_legend(
-    draw: ImageDraw.ImageDraw, top: int, lines: Sequence[Sequence[tuple[int, str, tuple[int, int, int]]]]
-) -> None:
-    for line in lines:
-        for left, name, colour in line:
-            x, middle = _MARGIN + left, top + _SMALL_PX / 2 + 4
-            draw.rectangle((x, middle - 8, x + 16, middle + 8), fill=colour, outline="#b0b0b0")
-            draw.text((x + 24, middle), name, fill=INK, font=_font(_SMALL_PX), anchor="lm")
-        top += _SMALL_PX + 12

@@ -65,13 +65,13 @@ def report(
     options: ReportOptions = DEFAULT,
     pictures: Sequence[Picture] = (),
     figures: Sequence[Kind] = ("svg", "png"),
-    curves: bool = False,
+    curves: bool = True,
     console: Console | None = None,
 ) -> list[Path]:
     """Write the study's report under ``out`` and return the files written, the plots first.
 
-    With ``out`` the score is drawn against the parameters, as files of the kinds ``figures`` (``pdf`` for papers takes
-    half a second more), and with ``curves`` also what happened during training (a second more).
+    With ``out`` every figure is drawn that the store has the numbers for, as files of the kinds ``figures`` (``pdf``
+    for papers), with ``curves`` also what happened during training; ``captions.json`` says what each picture shows.
 
     ``terminal`` prints to ``console`` (None: standard output); without ``out`` every other format does so too, and
     nothing is drawn. The CSV has the columns of cost always.
@@ -86,12 +86,13 @@ def report(
     files: list[Path] = []
     shown = list(pictures)
     if out is not None:
-        from bench.reporting.plots import study_plots
+        from bench.reporting.plots import study_plots, write_captions
 
         single = [table for table in tables if not table.grouped]
         drawn = study_plots(study, store, single, out, kinds=figures, curves=curves)
         files += [file for plot in drawn for file in plot.files]
         shown = [Picture(file=plot.shown, caption=plot.caption) for plot in drawn] + shown
+        files.append(write_captions(out, shown))
     for form in formats:
         if form == "terminal":
             from rich.console import Console

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -87,14 +87,14 @@ class RunLog:
             self._writer = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
             self.beat(first_step)
 
-    def record(self, step: int, values: dict[str, float]) -> None:
-        """One line of ``metrics.jsonl`` and the same in TensorBoard."""
+    def record(self, step: int, values: dict[str, float], about: Mapping[str, Any] | None = None) -> None:
+        """One line of ``metrics.jsonl`` and the same in TensorBoard, which does not get what is told ``about`` it."""
         if self._writer is None:
             return
         path = self.folder.metrics_file
         check_write(path)
         with explained(path, opening=True), path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
+            stream.write(json.dumps({"step": step, "time": round(time.time(), 3), **values, **(about or {})}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()

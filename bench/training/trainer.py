@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,6 +39,8 @@ class Hooks:
     """Called on every rank with what was just done: a step, a score, a checkpoint."""
     score: Callable[[nn.Module, int], Mapping[str, float]] | None = None
     """Scores the generator (in eval mode) every ``eval_every_steps``."""
+    scored_by: Mapping[str, Any] = field(default_factory=dict)
+    """What these scores are made by (protocol, number of images); written beside them."""
 
 
 def train(
@@ -146,7 +148,7 @@ def train(
             with evaluating(shown):
                 scores = hooks.score(shown, step)
             hooks.alive(f"score of step {step}")
-            log.record(step, {f"score/{name}": value for name, value in scores.items()})
+            log.record(step, {f"score/{name}": value for name, value in scores.items()}, hooks.scored_by)
             if settings.selection == "best" and (best is None or selecting_score(scores, run) > best[1]):
                 best = (step, selecting_score(scores, run))
                 saving = True

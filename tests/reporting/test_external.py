@@ -73,15 +73,15 @@ def test_a_judged_import_is_marked_external_in_every_format(store: Store) -> Non
     put(store, "SIMS", judged=31.5)
     table = table_of(store)
     row = next(row for row in table.rows if row.label == "SIMS")
-    assert (row.external, row.real, row.marks) == (True, False, "§")
+    assert (row.external, row.real, row.marks) == (True, False, "⊕")
     assert table.cell("SIMS", "mIoU").value == 31.5
     assert [row.label for row in table.rows if row.external] == ["SIMS"]
-    note = next(note for note in table.notes if note.startswith("§ external, SIMS"))
+    note = next(note for note in table.notes if note.startswith("⊕ external, SIMS"))
     assert "the authors' own results" in note
     assert "200 images" in note
     for form in ("terminal", "md", "csv", "latex", "html"):
         text = render("t", [table], form)  # type: ignore[arg-type]
-        assert "§" in text
+        assert "⊕" in text
         assert "31.5" in text
 
 

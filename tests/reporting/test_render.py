@@ -186,7 +186,8 @@ def test_report_writes_every_format_and_embeds_the_plot(partial: FakeStore, tmp_
     files = report(partial.study, partial.store, out, ["md", "csv", "latex", "html"], figures=("svg", "pdf"))
     assert {path.name for path in files} == {
         *FILES.values(),
-        *(f"score_vs_parameters.{kind}" for kind in ("svg", "pdf")),
+        *(f"{name}.{kind}" for name in ("score_vs_parameters", "scores") for kind in ("svg", "pdf")),
+        "captions.json",
     }
     assert all(path.parent == out and path.stat().st_size > 0 for path in files)
     assert "(score_vs_parameters.svg)" in (out / "report.md").read_text(encoding="utf-8")

@@ -128,6 +128,15 @@ def test_an_interruption_adds_no_score(tmp_path: Path) -> None:
     assert seen == [2, 4, 5]
 
 
+def test_a_score_is_recorded_with_what_it_was_made_by(tmp_path: Path) -> None:
+    run = tiny_run("pix2pixhd", steps=2, eval_every_steps=1)
+    hooks = Hooks(score=lambda generator, step: {"mIoU": 1.0}, scored_by={"protocol": "synthetic@2", "images": 64})
+    train_here(run, tmp_path, hooks)
+    records = Store(tmp_path).run(run).metrics()
+    assert [row["protocol"] for row in records if "score/mIoU" in row] == ["synthetic@2"] * 2
+    assert not any("protocol" in row for row in records if "score/mIoU" not in row)
+
+
 def test_selecting_the_best_without_a_score_says_what_is_missing(tmp_path: Path) -> None:
     run = tiny_run("pix2pixhd", steps=2, eval_every_steps=1, selection="best")
     with pytest.raises(ValueError, match="selection is 'best' but no mIoU could be computed for synthetic"):
