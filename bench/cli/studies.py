@@ -177,11 +177,12 @@ def report(
     `report STUDY --compare "decoder w/ SPADE" "decoder w/ Concat"` prints the difference of two rows with its interval
     over images, over seeds and over both, and the probability that the first is better.
 
-
     What there are no numbers for is left out. captions.json says of every picture what is compared, by which protocol,
     on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
     row fails.
     """
+    from bench.reporting.options import ReportOptions
+
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
     options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)

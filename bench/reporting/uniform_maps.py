@@ -65,7 +65,8 @@ def draw_uniform_maps(
             "stretched to their own range. Below: the largest difference between two labels behind the first "
             "normalization, in float64."
         )
-        return save(figure, out, "figure3", caption, kinds)
+        title = "Figure 3: which generators wash a uniform map away"
+        return save(figure, out, "figure3", title=title, caption=caption, kinds=kinds)
 
 
 def _draw_pictures(figure: Any, rows: Sequence[UniformRow], names: Sequence[str], colours: NDArray[np.uint8]) -> None:

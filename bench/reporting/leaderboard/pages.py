@@ -18,11 +18,11 @@ RULES = (
     f"place shares it (=). {ONE_SEED}: one seed, so no interval: nothing is known about its spread over seeds.",
     "▲ ▼: places won or lost since the board last changed; new: was not there.",
 )
-_MARKS = {"reconstruction": " †", "extension": " ‡", "external": " §", "unregistered": " ¶"}
+_MARKS = {"reconstruction": " †", "extension": " ‡", "external": " ⊕", "unregistered": " ¶"}
 _LEGEND = {
     "reconstruction": "† a reconstruction: the paper's text does not define it wholly",
     "extension": "‡ not in the paper",
-    "external": "§ imported images: who made them vouches for how",
+    "external": "⊕ imported images: who made them vouches for how",
     "unregistered": "¶ a variant that the installation which made this does not know",
 }
 _ARROWS = {"up": "▲", "down": "▼", "new": "new", "same": "", "": ""}
