@@ -155,7 +155,7 @@ def test_imported_images_are_ranked_and_marked_external(several: FakeStore) -> N
     assert places(lines)["SIMS | <b>"] == "1"
     assert lines[0].provenance == "external"
     text = markdown(lines)
-    assert r"SIMS \| \<b\> §" in text
+    assert r"SIMS \| \<b\> ⊕" in text
     assert "§ imported images" in text
 
 
