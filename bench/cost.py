@@ -58,6 +58,24 @@ def study_costs(study: Study, store: Store) -> list[RunCost]:
     return [_cost(jobs, store) for jobs in rows.values()]
 
 
+def told_cost(study: Study, store: Store) -> str:
+    """One line for the plan: what training costs where the speed of a row is known, and how the rest gets known."""
+    costs = study_costs(study, store)
+    parts = []
+    for unit, on_gpus in (("GPU-hours", True), ("CPU process-hours", False)):
+        known = [item for item in costs if item.rank_hours is not None and item.on_gpus == on_gpus]
+        if known:
+            hours = sum(item.runs * (item.rank_hours or 0.0) for item in known)
+            parts.append(f"{hours:,.{0 if hours >= 10 else 1}f} {unit} for {len(known)} of {len(costs)} rows")
+    unknown = sum(item.rank_hours is None for item in costs)
+    if unknown:
+        parts.append(
+            f"{unknown} of {len(costs)} rows have not run yet, so their cost is unknown: a few hundred steps of each "
+            f"tell"
+        )
+    return f"training, by measured speed: {'; '.join(parts)} (row by row: cluster cost {study.name})"
+
+
 def _cost(jobs: list[Job], store: Store) -> RunCost:
     first = jobs[0]
     assert first.run is not None

@@ -43,12 +43,21 @@ def paper_row(label: str, name: str, *switches: str) -> Row:
 
 
 def paper_study(
-    name: str, title: str, question: str, rows: Sequence[Row], datasets: Sequence[PaperDataset] = THREE
+    name: str,
+    title: str,
+    question: str,
+    rows: Sequence[Row],
+    datasets: Sequence[PaperDataset] = THREE,
+    *,
+    table: str | None = None,
+    imports: tuple[str, ...] = (),
+    further_note: str = "",
 ) -> Study:
     """A table of the paper at its size, on those of its data sets whose folders are known, one seed.
 
     A data set without a folder (``--data NAME=DIR`` or its environment variable) is left out, and the report says so.
-    Raises DatasetError where none has one, and for what is wrong with a folder that was given.
+    ``table`` is the published table (None: what the title begins with), ``imports`` are systems whose pictures are
+    imported. Raises DatasetError where none has one, and for what is wrong with a folder that was given.
     """
     with_folder = [item for item in datasets if _has_folder(item)]
     left_out = [item.published for item in datasets if item not in with_folder]
@@ -66,8 +75,9 @@ def paper_study(
         rows=tuple(rows),
         datasets=tuple(_dataset(item) for item in with_folder),
         ranks=RANKS,
-        published_table=title.partition(":")[0],
-        scale_note=note,
+        imports=imports,
+        published_table=table or title.partition(":")[0],
+        scale_note=" ".join(part for part in (further_note, note) if part),
     )
 
 

@@ -41,6 +41,7 @@ def small_study(
     table: str,
     ranks: int = 1,
     seeds: tuple[int, ...] = (0,),
+    imports: tuple[str, ...] = (),
     further_note: str = "",
 ) -> Study:
     """``table`` of the paper on the synthetic world, in minutes; equal rows of two such studies are one run."""
@@ -60,6 +61,7 @@ def small_study(
         datasets=(StudyDataset(ref=ref, training=training, protocol="synthetic"),),
         seeds=seeds,
         ranks=ranks,
+        imports=imports,
         published_table=table,
         scale_note=" ".join(part for part in (SCALE_NOTE, further_note) if part),
     )

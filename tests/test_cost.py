@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cost import study_costs
+from bench.cost import study_costs, told_cost
 from bench.job_records import JobRecords, Submission
 from bench.lives import Start, begin_life
 from bench.plan import study_jobs
@@ -53,6 +53,14 @@ def test_gpu_hours_follow_from_images_and_speed(store: Store) -> None:
     assert first.memory_gib == 3.0
     assert (second.images_per_s, second.on_gpus, second.ranks) == (0.5, False, 1)
     assert (third.images_per_s, third.hours, third.rank_hours, third.memory_gib) == (None, None, None, None)
+
+
+def test_a_plan_tells_the_cost_as_far_as_it_is_known(store: Store) -> None:
+    assert told_cost(STUDY, store) == (
+        "training, by measured speed: 2.7 GPU-hours for 1 of 3 rows; 2.7 CPU process-hours for 1 of 3 rows; 1 of 3 "
+        "rows have not run yet, so their cost is unknown: a few hundred steps of each tell (row by row: cluster cost "
+        f"{STUDY.name})"
+    )
 
 
 def test_the_newest_life_says_on_how_many_ranks(store: Store) -> None:

@@ -16,8 +16,9 @@ from bench.study import Study, get_study, list_studies
 from tests.data import trees
 
 NAMES = [name for name, _ in list_studies()]
-SMALL = ["quickstart", "table3_small", "table4_small", "table5_small"]
+SMALL = ["quickstart", "table1_small", "table3_small", "table4_small", "table5_small"]
 PAPER = {"table3": 8, "table4": 11, "table5": 9, "width": 9}
+TABLE_1 = ("table1", "table2", "figure5")
 
 
 @pytest.fixture
@@ -70,6 +71,20 @@ def test_a_paper_study_takes_the_data_sets_that_are_there(name: str, rows: int, 
     assert study.published_table is not None
     methods = {row.published_method for row in study.rows} - {None}
     assert methods <= set(published_methods(study.published_table))
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_what_is_about_table_1_shares_its_runs(name: str, cityscapes_only: None) -> None:
+    study = get_study(name)
+    assert [row.label for row in study.rows] == ["CRN", "pix2pixHD", "SPADE (Ours)"]
+    assert study.imports == ("SIMS",)
+    assert {"CRN", "SIMS", "pix2pixHD", "SPADE (Ours)"} == set(published_methods("Table 1"))
+    assert "Left out, since no folder was given: COCO-Stuff, ADE20K, ADE20K-outdoor." in study.scale_note
+    assert runs_of(study) == runs_of(get_study("table1"))
+    assert len(runs_of(study) & runs_of(get_study("table3"))) == 2
+    crn, other = (study.run(row, study.datasets[0], 0) for row in study.rows[:2])
+    assert (crn.training.batch_images, other.training.batch_images) == (8, 32)
+    assert 0 <= crn.training.steps * 8 - other.training.steps * 32 < 8
 
 
 def test_equal_settings_of_the_papers_tables_are_one_run(cityscapes_only: None) -> None:

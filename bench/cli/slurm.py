@@ -65,6 +65,7 @@ def shape_from(profile: ClusterProfile, nodes: int | None, gpus_per_node: int | 
 
 def show_plan(name: str, study: Study, store: Store, profile: ClusterProfile, console: Console, *, retry: bool) -> None:
     """What ``plan --backend slurm`` prints: every action with its reason; SLURM is asked once, nothing is written."""
+    from bench.cost import told_cost
     from bench.launching.slurm.backend import asked_plan
     from bench.plan import summary
     from bench.reporting.status import plan_table
@@ -72,6 +73,7 @@ def show_plan(name: str, study: Study, store: Store, profile: ClusterProfile, co
     asked = asked_plan(study, store, profile, retry_failed=retry)
     console.print(plan_table(asked.actions, f"plan of {name}, store {store.root}, cluster {asked.facts.name}"))
     print(summary(asked.actions))
+    print(told_cost(study, store))
 
 
 def run_on_slurm(

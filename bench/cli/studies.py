@@ -55,13 +55,16 @@ def plan(
         chosen, opened = profile_for(profile), store_in(store)
         show_plan(name, study_of(name, data, seeds, opened), opened, chosen, console_here(), retry=retry)
         return
+    from bench.cost import told_cost
     from bench.plan import plan_study, summary
     from bench.reporting.status import plan_table
 
     opened = store_in(store)
-    actions = plan_study(study_of(name, data, seeds, opened), opened, retry_failed=retry)
+    study = study_of(name, data, seeds, opened)
+    actions = plan_study(study, opened, retry_failed=retry)
     console_here().print(plan_table(actions, f"plan of {name}, store {store}"))
     print(summary(actions))
+    print(told_cost(study, opened))
 
 
 def run(
