@@ -19,6 +19,7 @@ from tests.baselines.test_contract import ADE20K_COUNTS
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
+    "benchmark",
     "cancel",
     "cluster",
     "doctor",

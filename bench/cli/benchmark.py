@@ -1,4 +1,4 @@
-"""The verb ``benchmark``: how fast generator, training step, loader and Frechet distance are, here and now."""
+"""The verb ``benchmark``: how fast generator, training step, loader and evaluation are, here and now."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CountOption = Annotated[int, typer.Option("--scenes", help="Number of synthetic 
 
 def register(verbs: typer.Typer) -> None:
     """Add this module's verb to the command line."""
-    verbs.add_typer(app, name="benchmark", help="Measure generator, training step, loader and Frechet distance here.")
+    verbs.add_typer(app, name="benchmark", help="Measure generator, training step, loader and evaluation here.")
 
 
 @app.command("generator")
@@ -191,6 +191,40 @@ def fid(
     _show(
         benchmark_fid(images=images, dimensions=dimensions, repeats=repeats, watch=watch, progress=_progress), as_json
     )
+
+
+@app.command("evaluation")
+def evaluation(
+    dataset: DatasetOption = "synthetic",
+    size: PxOption = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Folder of the data set.", show_default="none is needed"),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How to judge.", show_default="the data set's")
+    ] = None,
+    images: Annotated[int, typer.Option(help="PNG files to judge.")] = 2000,
+    threads: ThreadsOption = None,
+    clock: ClockOption = "wall",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """A whole evaluation: reading, judge, features, distances. Scores whose weights are missing take no time."""
+    from bench.benchmarks.evaluation import benchmark_evaluation
+    from bench.data.registry import dataset_spec
+    from bench.data.synthetic import SyntheticScenes
+    from bench.evaluation.protocols import protocol_for
+
+    entry = dataset_spec(dataset)
+    pixels = _size(size) or entry.size_px
+    if entry.needs_root:
+        split = entry.open(split="val", root=root, size=pixels)
+    else:
+        split = SyntheticScenes(split="val", size=pixels, images=images)
+    watch = _watch(device, "wall", threads)
+    chosen = protocol_for(dataset, protocol)
+    _show(benchmark_evaluation(split, chosen, images=images, watch=watch, progress=_progress), as_json)
 
 
 def _watch(device: str, clock: str, threads: int | None) -> Stopwatch:

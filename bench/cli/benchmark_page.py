@@ -65,7 +65,31 @@ def _fid(result: dict[str, Any]) -> list[str]:
     ]
 
 
-_PAGES = {"generator": _generator, "step": _step, "loader": _loader, "fid": _fid}
+def _evaluation(result: dict[str, Any]) -> list[str]:
+    height, width = result["size"]
+    total, images = result["seconds"], result["images"]
+    lines = [
+        f"evaluation of {images} images of {height} x {width} px ({result['dataset']}/{result['split']}) by "
+        f"{result['protocol']}: {total:.1f} s, {1000 * total / images:.1f} ms an image",
+        "where the time goes:",
+    ]
+    stages = {**result["seconds_of"], "other": total - sum(result["seconds_of"].values())}
+    lines += [
+        f"  {name:<30} {seconds:8.2f} s {seconds / total:6.1%} {1000 * seconds / images:7.1f} ms an image"
+        for name, seconds in sorted(stages.items(), key=lambda item: -item[1])
+    ]
+    lines += [
+        f"  {name}: not computed ({score['reason']})" for name, score in result["scores"].items() if score["reason"]
+    ]
+    threads = result["reading_threads"]
+    lines.append(
+        f"reading {result['read_images']} pairs alone: {result['reference_s']:.2f} s in the process itself, "
+        f"{result['fast_s']:.2f} s with {threads} threads: {result['ratio']:.2f} times as fast"
+    )
+    return lines
+
+
+_PAGES = {"generator": _generator, "step": _step, "loader": _loader, "fid": _fid, "evaluation": _evaluation}
 
 
 def _input(result: dict[str, Any]) -> str:
@@ -94,7 +118,8 @@ def _measured_on(result: dict[str, Any]) -> str:
     place = result["environment"]
     device = ", ".join(place["gpus"]) or f"{place['processor']}, {place['threads']} threads"
     dirty = " with uncommitted changes" if place["uncommitted_changes"] else ""
+    load = ", ".join(f"{value:.1f}" for value in place["load_average"])
     return (
-        f"measured on {device}, {place['clock']} time, torch {place['packages']['torch']}, "
-        f"commit {(place['commit'] or 'unknown')[:12]}{dirty}"
+        f"measured on {device}, {place['clock']} time, load {load} (of 1, 5, 15 min), "
+        f"torch {place['packages']['torch']}, commit {(place['commit'] or 'unknown')[:12]}{dirty}"
     )
