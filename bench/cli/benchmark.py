@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from baselines.variant import Variant
     from bench.benchmarks.maps import MapSet
     from bench.benchmarks.timing import Stopwatch
+    from spade_core.settings import SpadeSettings
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -75,12 +76,9 @@ def generator(
 ) -> None:
     """The SPADE generator's forward pass against the released order of operations, with the same weights."""
     from bench.benchmarks.generator import GeneratorBenchmark, benchmark_generator
-    from spade_core.settings import SpadeSettings
 
     watch = _watch(device, clock, threads)
-    settings = _variant(variant, dataset, width).generator
-    if not isinstance(settings, SpadeSettings):
-        raise ValueError(f"benchmark generator: variant {variant!r} has no SPADE decoder; use `benchmark step` for it")
+    settings = _spade(variant, dataset, width, "generator")
     what = GeneratorBenchmark(
         settings=settings,
         batch_images=batch,
@@ -92,6 +90,26 @@ def generator(
     )
     chosen = _maps(dataset, size, maps, scenes, noise)
     _show(benchmark_generator(what, chosen, watch, _progress), as_json)
+
+
+@app.command("operations")
+def operations(
+    dataset: DatasetOption = "coco_stuff",
+    size: PxOption = None,
+    maps: MapsOption = None,
+    scenes: CountOption = 4,
+    noise: NoiseOption = False,
+    batch: BatchOption = 1,
+    variant: Annotated[str, typer.Option(help="A variant with SPADE's decoder.")] = "spade-decoder",
+    width: Annotated[int | None, typer.Option(help="Width of the generator.", show_default="the variant's")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Operations of a forward pass, counted from the label maps and not timed: the same on a busy machine."""
+    from bench.benchmarks.operations import count_operations
+
+    settings = _spade(variant, dataset, width, "operations")
+    chosen = _maps(dataset, size, maps, scenes, noise)
+    _show(count_operations(settings, chosen, batch_images=batch, progress=_progress), as_json)
 
 
 @app.command("step")
@@ -249,6 +267,15 @@ def _variant(name: str, dataset: str, width: int | None) -> Variant:
     if width is not None:
         chosen = chosen.scaled(width=width)
     return fitted(chosen, dataset_spec(dataset).upsampling)
+
+
+def _spade(name: str, dataset: str, width: int | None, verb: str) -> SpadeSettings:
+    from spade_core.settings import SpadeSettings
+
+    settings = _variant(name, dataset, width).generator
+    if not isinstance(settings, SpadeSettings):
+        raise ValueError(f"benchmark {verb}: variant {name!r} has no SPADE decoder; use `benchmark step` for it")
+    return settings
 
 
 def _table_3() -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 def page(result: dict[str, Any]) -> str:
     """One benchmark's result, several lines."""
-    lines = [*_PAGES[result["benchmark"]](result), *_profile(result.get("profile")), _measured_on(result)]
+    lines = [*_PAGES[result["benchmark"]](result), *_profile(result.get("profile"))]
+    if "environment" in result:
+        lines.append(_measured_on(result))
     return "\n".join(lines) + "\n"
 
 
@@ -23,12 +25,32 @@ def _generator(result: dict[str, Any]) -> list[str]:
         for name, label in (("plain_s", "our plain formulation"), ("third_party_s", "third party's generator"))
         if name in result
     ]
-    lines.append("distinct neighbourhoods, percent of the pixels: of one convolution, of two (mean, most)")
-    lines += [
-        f"  {size:>9} px " + " ".join(f"{share:7.2f}" for share in shares.values())
-        for size, shares in result["distinct"].items()
+    return lines + _distinct(result)
+
+
+def _distinct(result: dict[str, Any]) -> list[str]:
+    return [
+        "distinct neighbourhoods, percent of the pixels: of one convolution, of two (mean, most)",
+        *(
+            f"  {size:>9} px " + " ".join(f"{share:7.2f}" for share in shares.values())
+            for size, shares in result["distinct"].items()
+        ),
     ]
-    return lines
+
+
+def _operations(result: dict[str, Any]) -> list[str]:
+    parts = [
+        f"  {name:<16} {before:9.2f} {result['fast_gflop_of'][name]:9.2f}"
+        for name, before in result["reference_gflop_of"].items()
+    ]
+    return [
+        f"SPADE generator, operations of a forward pass: {_input(result)}",
+        f"reference {result['reference_gflop']:.1f} GFLOP, fast {result['fast_gflop']:.1f} GFLOP: "
+        f"{result['ratio']:.2f} times fewer (by batch {result['ratio_least']:.2f} to {result['ratio_most']:.2f})",
+        "GFLOP by what is convolved: reference, fast",
+        *parts,
+        *_distinct(result),
+    ]
 
 
 def _step(result: dict[str, Any]) -> list[str]:
@@ -89,7 +111,14 @@ def _evaluation(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-_PAGES = {"generator": _generator, "step": _step, "loader": _loader, "fid": _fid, "evaluation": _evaluation}
+_PAGES = {
+    "generator": _generator,
+    "operations": _operations,
+    "step": _step,
+    "loader": _loader,
+    "fid": _fid,
+    "evaluation": _evaluation,
+}
 
 
 def _input(result: dict[str, Any]) -> str:
