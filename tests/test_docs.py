@@ -122,8 +122,10 @@ def check_names(words: list[str], values: dict[str, Any]) -> None:
     for option, names in (("all_for", PROTOCOLS), ("names", WEIGHTS)):
         for value in values.get(option) or ():
             assert known(value, names), words
-    if values.get("variant") not in (None, *EXAMPLES, *PLACEHOLDERS):
-        get_variant(values["variant"])
+    variants = values.get("variant") or ()
+    for variant in (variants,) if isinstance(variants, str) else variants:
+        if variant not in (*EXAMPLES, *PLACEHOLDERS):
+            get_variant(variant)
 
 
 @Page

@@ -52,15 +52,6 @@ def benchmark_evaluation(
                 return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
         reading, _ = in_turn(_reading_tasks(dataset, read, len(written)), 3, watch)
-        done, said = 0, 0
-
-        def report(count: int) -> None:
-            nonlocal done, said
-            done += count
-            if 10 * done // images > said or done == count:
-                said = 10 * done // images
-                progress(f"{done} of {images} images judged")
-
         seconds, found = watch.seconds(
             lambda: evaluate(
                 read,
@@ -70,7 +61,7 @@ def benchmark_evaluation(
                 device=watch.device,
                 peers=Ranks(),
                 reading_threads=READING_THREADS,
-                report=report,
+                report=_counted(images, progress),
             )
         )
     assert found is not None
@@ -92,6 +83,20 @@ def benchmark_evaluation(
         "ratio": reading["reference"] / reading["fast"],
         "environment": environment(watch),
     }
+
+
+def _counted(images: int, progress: Callable[[str], None]) -> Callable[[int], None]:
+    """Tells of the first chunk and of every tenth of the images."""
+    done, said = 0, 0
+
+    def report(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if 10 * done // images > said or done == count:
+            said = 10 * done // images
+            progress(f"{done} of {images} images judged")
+
+    return report
 
 
 def _written(dataset: Dataset, images: int, folder: Path) -> list[Path]:
