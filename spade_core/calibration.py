@@ -1,8 +1,9 @@
 """Rates of an accelerator, measured there once: which way SPADE's tables or its convolutions are the faster one.
 
-Cards and number types differ too much for one table of rates. The measurement takes well below a second, at the first
-label map that a process sees on the device. It decides about speed alone, as results are equal but for rounding; where
-bits are to be repeated from run to run (``torch.use_deterministic_algorithms``) and on the CPU, nothing is measured.
+Cards and number types differ too much for one table of rates. The measurement is two dozen small operations, at the
+first label map that a process sees on the device. It decides about speed alone, as results are equal but for rounding;
+where bits are to be repeated from run to run (``torch.use_deterministic_algorithms``) and on the CPU, nothing is
+measured.
 """
 
 from __future__ import annotations

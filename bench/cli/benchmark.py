@@ -170,6 +170,7 @@ def loader(
     batch: BatchOption = 4,
     images: Annotated[int, typer.Option(help="Images to load of each split.")] = 100,
     workers: Annotated[int, typer.Option(help="Loading processes; 0 loads in this one.")] = 0,
+    clock: ClockOption = "wall",
     as_json: JsonOption = False,
 ) -> None:
     """Images a second of the loader alone, as training uses it; scenes of the embedded world without --maps."""
@@ -186,7 +187,7 @@ def loader(
         splits = [entry.open(split="train", size=pixels)]
     else:
         splits = real_splits(entry, maps, pixels)
-    watch = _watch("cpu", "wall", 1)
+    watch = _watch("cpu", clock, 1)
     _show(
         benchmark_loader(splits, batch_images=batch, images=images, workers=workers, watch=watch, progress=_progress),
         as_json,

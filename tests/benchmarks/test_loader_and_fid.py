@@ -35,6 +35,11 @@ def test_a_loader_of_nothing_is_refused(numbers: dict[str, int], message: str) -
         benchmark_loader([SCENES], watch=Stopwatch(), **numbers)
 
 
+def test_a_clock_that_does_not_see_the_loading_processes_is_refused() -> None:
+    with pytest.raises(ValueError, match="does not see the 2 loading processes; use 'wall', or 0 workers"):
+        benchmark_loader([SCENES], batch_images=1, images=1, workers=2, watch=Stopwatch(clock="processor"))
+
+
 @pytest.mark.parametrize("images", [60, 2100], ids=["from features", "from moments"])
 def test_the_distance_is_pytorch_fids(images: int) -> None:
     result = benchmark_fid(images=images, dimensions=24, repeats=1, watch=Stopwatch())
