@@ -1,7 +1,7 @@
 """Which way to compute gamma and beta is the faster one: a model of both, from what was measured on the device.
 
-The choice depends on the label map, the layer and the kind of device alone, not on a clock: the same input takes the
-same way, so results can be repeated to the bit.
+On the CPU the choice depends on the label map and the layer alone, not on a clock: the same input takes the same way,
+so results can be repeated to the bit. On a GPU the rates are measured once (``spade_core.calibration``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Rates:
 CPU = Rates(convolution_flop=1.0e11, small_convolution_flop=0.25e11, product_flop=0.65e11, gathered_bytes=0.75e10)
 """One core with AVX-512, float32; more cores change all alike."""
 CUDA = Rates(convolution_flop=3.0e14, small_convolution_flop=3.0e14, product_flop=1.0e14, gathered_bytes=1.5e12)
-"""An estimate for a GPU with tensor cores; not measured yet."""
+"""An estimate for a GPU with tensor cores, for where nothing may be measured; itself not measured yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spade_core.costs import Layer, rates_of, tables_are_faster
+from spade_core.calibration import rates_for
+from spade_core.costs import Layer, tables_are_faster
 from spade_core.label_windows import LabelWindows
 from spade_core.labels import LabelMap, one_hot_dtype
 from spade_core.memory_format import channels_last_parameters
@@ -99,15 +100,15 @@ def modulations(layers: Sequence[SPADE], label_map: LabelMap, size: tuple[int, i
     windows = label_map.windows_at(size, Frame(kernel=kernel, padding=kernel // 2))
     return [
         _from_tables(layer, hidden, windows)
-        if _tables_pay(layer.layer, windows)
+        if _tables_pay(layer.layer, windows, hidden.dtype)
         else _at_every_pixel(layer, hidden, windows)
         for layer, hidden in zip(layers, _hidden_rows(layers, windows), strict=True)
     ]
 
 
-def _tables_pay(layer: Layer, windows: LabelWindows) -> bool:
+def _tables_pay(layer: Layer, windows: LabelWindows, dtype: torch.dtype) -> bool:
     of_pixel, seen = windows.windows.of_pixel, len(windows.windows)
-    rates = rates_of(of_pixel.device.type)
+    rates = rates_for(of_pixel.device, dtype)
     # there are no fewer patches than windows: where these are too many already, the patches are not looked for
     return tables_are_faster(layer, pixels=of_pixel.numel(), windows=seen, patches=seen, rates=rates) and (
         tables_are_faster(layer, pixels=of_pixel.numel(), windows=seen, patches=len(windows.patches), rates=rates)

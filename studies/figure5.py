@@ -1,7 +1,8 @@
 """Figures 5 and 6 of the paper: label map, each system's image and the real image, side by side.
 
-The report's gallery draws them. What it reproduces: the kind of picture, for Table 1's rows (the runs are Table 1's) on each data set at hand. Which
-validation images the paper shows is not known to us: `--gallery-rule` states which ours are.
+The report's gallery draws them. What it reproduces: the kind of picture, for Table 1's rows (the runs are Table 1's) on
+each data set at hand. Which validation images the paper shows is not known to us: `--gallery-rule` states which ours
+are.
 
 Data, weights: as for table1.
 Command: ./run_study.py run figure5 --data coco_stuff=DIR, then ./run_study.py report figure5 --data coco_stuff=DIR

@@ -1,9 +1,9 @@
 """Table 1 in miniature: CRN, pix2pixHD and SPADE on the embedded synthetic world.
 
 What it reproduces: the question of Table 1 for its trained rows. Not its numbers: width 8 instead of 64 (CRN: at most
-64 features instead of 1,024), 64 px, 250 steps (see ``scale_note``). CRN's loss compares features of EfficientNet-Lite0 in
-place of VGG19's, whose weights cannot come with the project. SIMS stands in it once its images are imported
-(`sims`, then `import-images --variant SIMS --dataset synthetic`).
+64 features instead of 1,024), 64 px, 250 steps (see ``scale_note``). CRN's loss compares features of
+EfficientNet-Lite0 in place of VGG19's, whose weights cannot come with the project. SIMS stands in it once its images
+are imported (`sims`, then `import-images --variant SIMS --dataset synthetic`).
 
 Command: ./run_study.py run table1_small
 Cost: 3 runs a seed, of about a minute each on 2 CPU cores; two of them are the quickstart's too.

@@ -1,7 +1,8 @@
 """Table 2 of the paper: which images people prefer. It trains and judges Table 1's rows; `human` asks the people.
 
 What it reproduces: the images that the study is about (the runs are Table 1's), on four data sets. Preferences come
-from people: `human make` writes the questions (500 a comparison, 5 raters each, as in the paper), `human score` the table.
+from people: `human make` writes the questions (500 a comparison, 5 raters each, as in the paper), `human score` the
+table.
 
 Data, weights: as for table1.
 Command: ./run_study.py run table2 --data cityscapes=DIR, then for each data set

@@ -122,9 +122,11 @@ def check_names(words: list[str], values: dict[str, Any]) -> None:
     for option, names in (("all_for", PROTOCOLS), ("names", WEIGHTS)):
         for value in values.get(option) or ():
             assert known(value, names), words
-    foreign = words[0] == "import-images"  # a system from elsewhere has any name
-    if not foreign and values.get("variant") not in (None, *EXAMPLES, *PLACEHOLDERS):
-        get_variant(values["variant"])
+    variants = values.get("variant") or ()
+    for variant in (variants,) if isinstance(variants, str) else variants:
+        # what is imported may have any name: it is a system from elsewhere
+        if words[0] != "import-images" and variant not in (*EXAMPLES, *PLACEHOLDERS):
+            get_variant(variant)
 
 
 @Page

@@ -35,7 +35,8 @@ def benchmark_fid(
     real, fake = _features(images, dimensions, 0), _features(images, dimensions, 1)
 
     def theirs() -> float:
-        moments = [(rows.mean(axis=0), np.cov(rows, rowvar=False)) for rows in (real, fake)]
+        wide = (rows.astype(np.float64) for rows in (real, fake))  # pytorch-fid keeps its features so
+        moments = [(rows.mean(axis=0), np.cov(rows, rowvar=False)) for rows in wide]
         return float(calculate_frechet_distance(*moments[0], *moments[1]))
 
     progress(f"{images} images, {dimensions} dimensions: pytorch-fid takes its time")

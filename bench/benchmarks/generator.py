@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.benchmarks.maps import MapSet, distinct_shares
+from bench.benchmarks.maps import MapSet, distinct_by_size
 from bench.benchmarks.reference import DenseGenerator
 from bench.benchmarks.third_party import load_third_party
 from bench.benchmarks.timing import Stopwatch, environment, in_turn, mean, profile_table
 from spade_core.labels import LabelMap
 from spade_core.plain import plain_formulation
-from spade_core.settings import UPSAMPLING_LAYERS, SpadeSettings
+from spade_core.settings import SpadeSettings
 
 Progress = Callable[[str], None]
 _SETTLING_FORWARDS = 2
@@ -91,7 +91,7 @@ def benchmark_generator(
     for name in ("plain", "third_party"):
         if name in per_batch[0]:
             result[f"{name}_s"] = mean([row[name] for row in per_batch])
-    result["distinct"] = _distinct(what, maps)
+    result["distinct"] = distinct_by_size(maps, what.settings, what.batch_images)
     result["batches"] = per_batch
     if profiles is not None:
         result["profile"] = profiles
@@ -154,21 +154,3 @@ def _tasks(
     if "third_party" in networks:
         tasks["third_party"] = by_third_party
     return tasks
-
-
-def _distinct(what: GeneratorBenchmark, maps: MapSet) -> dict[str, dict[str, float]]:
-    """For each size that the layers work at: the mean share of distinct windows and patches of a batch, in percent."""
-    shares: dict[str, dict[str, float]] = {}
-    for halvings in range(UPSAMPLING_LAYERS[what.settings.upsampling] + 1):
-        size = maps.size[0] >> halvings, maps.size[1] >> halvings
-        starts = range(0, len(maps), what.batch_images)
-        found = [
-            distinct_shares(maps.batch(start, what.batch_images, torch.device("cpu")), size, what.settings.kernel)
-            for start in starts
-        ]
-        shares[f"{size[0]}x{size[1]}"] = {
-            "windows_percent": round(100 * mean([windows for windows, _ in found]), 2),
-            "patches_percent": round(100 * mean([patches for _, patches in found]), 2),
-            "patches_percent_most": round(100 * max(patches for _, patches in found), 2),
-        }
-    return shares

@@ -30,6 +30,11 @@ def benchmark_loader(
     for name, value, least in (("batch", batch_images, 1), ("images", images, 1), ("workers", workers, 0)):
         if value < least:
             raise ValueError(f"benchmark loader: {name} is {value}; it must be at least {least}")
+    if workers and watch.clock == "processor":
+        raise ValueError(
+            f"benchmark loader: clock is 'processor', which does not see the {workers} loading processes; "
+            "use 'wall', or 0 workers"
+        )
     steps = -(-images // batch_images)
     rows = []
     for dataset in datasets:

@@ -15,6 +15,7 @@ from bench.data.entry import DatasetEntry
 from bench.data.world.scenes import draw_scene
 from spade_core.label_spec import LabelSpec
 from spade_core.labels import LabelMap
+from spade_core.settings import UPSAMPLING_LAYERS, SpadeSettings
 from spade_core.windows import Frame
 
 LEAST_SHARE = 0.08
@@ -112,6 +113,24 @@ def distinct_shares(label_map: LabelMap, size: tuple[int, int], kernel: int = 3)
     """Distinct windows of one and of two convolutions in a row at ``size``, as shares of its pixels."""
     windows = label_map.windows_at(size, Frame(kernel=kernel, padding=kernel // 2))
     return windows.windows.share, windows.patches.share
+
+
+def distinct_by_size(maps: MapSet, settings: SpadeSettings, batch_images: int) -> dict[str, dict[str, float]]:
+    """For each size that the layers work at: the mean share of distinct windows and patches of a batch, in percent."""
+    shares: dict[str, dict[str, float]] = {}
+    for halvings in range(UPSAMPLING_LAYERS[settings.upsampling] + 1):
+        size = maps.size[0] >> halvings, maps.size[1] >> halvings
+        starts = range(0, len(maps), batch_images)
+        found = [
+            distinct_shares(maps.batch(start, batch_images, torch.device("cpu")), size, settings.kernel)
+            for start in starts
+        ]
+        shares[f"{size[0]}x{size[1]}"] = {
+            "windows_percent": round(100 * sum(windows for windows, _ in found) / len(found), 2),
+            "patches_percent": round(100 * sum(patches for _, patches in found) / len(found), 2),
+            "patches_percent_most": round(100 * max(patches for _, patches in found), 2),
+        }
+    return shares
 
 
 def _map_set(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -44,6 +46,13 @@ class Phases:
         self._steps.append({**self._running, "other": seconds - sum(self._running.values())})
         self._running.clear()
         self._begun = None
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """What the block takes is a phase of its own."""
+        self._start(name)
+        yield
+        self._stop(name)
 
     def medians(self) -> dict[str, float]:
         """The median seconds of each phase over the steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -69,11 +70,11 @@ def benchmark_step(
     """
     steps = {which: build(what, which, maps, watch.device) for which in WHICH}
     phases = Phases(steps["fast"], watch)
-    in_turn(_tasks(steps, what, maps, 0), 1, watch)
+    in_turn(_tasks(steps, what, maps, 0, phases), 1, watch)
     phases.forget()
     rounds: list[dict[str, float]] = []
     for position in range(what.repeats):
-        seconds, _ = in_turn(_tasks(steps, what, maps, position), 1, watch)
+        seconds, _ = in_turn(_tasks(steps, what, maps, position, phases), 1, watch)
         phases.end_step(seconds["fast"])
         rounds.append(seconds)
         progress(f"step {position + 1} of {what.repeats}: " + ", ".join(f"{k} {v:.2f} s" for k, v in seconds.items()))
@@ -130,13 +131,16 @@ def build(what: StepBenchmark, which: Which, maps: MapSet, device: torch.device)
 
 
 def _tasks(
-    steps: Mapping[Which, TrainingStep], what: StepBenchmark, maps: MapSet, position: int
+    steps: Mapping[Which, TrainingStep], what: StepBenchmark, maps: MapSet, position: int, phases: Phases | None = None
 ) -> dict[str, Callable[[], Any]]:
-    def one_step(step: TrainingStep) -> dict[str, Tensor]:
+    def one_step(which: Which) -> dict[str, Tensor]:
+        step = steps[which]
         device = next(step.networks.generator.parameters()).device
-        return step([batch_of(what, maps, position, device)])
+        with phases.of("batch") if phases is not None and which == "fast" else nullcontext():
+            batch = batch_of(what, maps, position, device)
+        return step([batch])
 
-    return {which: partial(one_step, step) for which, step in steps.items()}
+    return {which: partial(one_step, which) for which in steps}
 
 
 def batch_of(what: StepBenchmark, maps: MapSet, position: int, device: torch.device) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import sys
@@ -64,7 +65,7 @@ def in_turn(
 
 
 def environment(watch: Stopwatch) -> dict[str, Any]:
-    """What the figures were measured on and with."""
+    """What the figures were measured on and with; the load averages are those of the last 1, 5 and 15 minutes."""
     machine = hardware()
     return {
         "processor": machine["processor"],
@@ -73,6 +74,7 @@ def environment(watch: Stopwatch) -> dict[str, Any]:
         "gpus": machine["gpus"] if watch.device.type == "cuda" else [],
         "device": watch.device.type,
         "clock": watch.clock,
+        "load_average": [round(load, 2) for load in os.getloadavg()],
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "tf32_products": torch.backends.cuda.matmul.allow_tf32,
         "packages": {name: packages()[name] for name in ("python", "torch", "numpy")},

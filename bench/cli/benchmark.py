@@ -1,4 +1,4 @@
-"""The verb ``benchmark``: how fast generator, training step, loader and Frechet distance are, here and now."""
+"""The verb ``benchmark``: how fast generator, training step, loader and evaluation are, here and now."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from baselines.variant import Variant
     from bench.benchmarks.maps import MapSet
     from bench.benchmarks.timing import Stopwatch
+    from spade_core.settings import SpadeSettings
 
 app = typer.Typer(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -47,7 +48,7 @@ CountOption = Annotated[int, typer.Option("--scenes", help="Number of synthetic 
 
 def register(verbs: typer.Typer) -> None:
     """Add this module's verb to the command line."""
-    verbs.add_typer(app, name="benchmark", help="Measure generator, training step, loader and Frechet distance here.")
+    verbs.add_typer(app, name="benchmark", help="Measure generator, training step, loader and evaluation here.")
 
 
 @app.command("generator")
@@ -75,12 +76,9 @@ def generator(
 ) -> None:
     """The SPADE generator's forward pass against the released order of operations, with the same weights."""
     from bench.benchmarks.generator import GeneratorBenchmark, benchmark_generator
-    from spade_core.settings import SpadeSettings
 
     watch = _watch(device, clock, threads)
-    settings = _variant(variant, dataset, width).generator
-    if not isinstance(settings, SpadeSettings):
-        raise ValueError(f"benchmark generator: variant {variant!r} has no SPADE decoder; use `benchmark step` for it")
+    settings = _spade(variant, dataset, width, "generator")
     what = GeneratorBenchmark(
         settings=settings,
         batch_images=batch,
@@ -92,6 +90,26 @@ def generator(
     )
     chosen = _maps(dataset, size, maps, scenes, noise)
     _show(benchmark_generator(what, chosen, watch, _progress), as_json)
+
+
+@app.command("operations")
+def operations(
+    dataset: DatasetOption = "coco_stuff",
+    size: PxOption = None,
+    maps: MapsOption = None,
+    scenes: CountOption = 4,
+    noise: NoiseOption = False,
+    batch: BatchOption = 1,
+    variant: Annotated[str, typer.Option(help="A variant with SPADE's decoder.")] = "spade-decoder",
+    width: Annotated[int | None, typer.Option(help="Width of the generator.", show_default="the variant's")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Operations of a forward pass, counted from the label maps and not timed: the same on a busy machine."""
+    from bench.benchmarks.operations import count_operations
+
+    settings = _spade(variant, dataset, width, "operations")
+    chosen = _maps(dataset, size, maps, scenes, noise)
+    _show(count_operations(settings, chosen, batch_images=batch, progress=_progress), as_json)
 
 
 @app.command("step")
@@ -152,6 +170,7 @@ def loader(
     batch: BatchOption = 4,
     images: Annotated[int, typer.Option(help="Images to load of each split.")] = 100,
     workers: Annotated[int, typer.Option(help="Loading processes; 0 loads in this one.")] = 0,
+    clock: ClockOption = "wall",
     as_json: JsonOption = False,
 ) -> None:
     """Images a second of the loader alone, as training uses it; scenes of the embedded world without --maps."""
@@ -168,7 +187,7 @@ def loader(
         splits = [entry.open(split="train", size=pixels)]
     else:
         splits = real_splits(entry, maps, pixels)
-    watch = _watch("cpu", "wall", 1)
+    watch = _watch("cpu", clock, 1)
     _show(
         benchmark_loader(splits, batch_images=batch, images=images, workers=workers, watch=watch, progress=_progress),
         as_json,
@@ -193,6 +212,40 @@ def fid(
     )
 
 
+@app.command("evaluation")
+def evaluation(
+    dataset: DatasetOption = "synthetic",
+    size: PxOption = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Folder of the data set.", show_default="none is needed"),
+    ] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="How to judge.", show_default="the data set's")
+    ] = None,
+    images: Annotated[int, typer.Option(help="PNG files to judge.")] = 2000,
+    threads: ThreadsOption = None,
+    clock: ClockOption = "wall",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """A whole evaluation: reading, judge, features, distances. Scores whose weights are missing take no time."""
+    from bench.benchmarks.evaluation import benchmark_evaluation
+    from bench.data.registry import dataset_spec
+    from bench.data.synthetic import SyntheticScenes
+    from bench.evaluation.protocols import protocol_for
+
+    entry = dataset_spec(dataset)
+    pixels = _size(size) or entry.size_px
+    if entry.needs_root:
+        split = entry.open(split="val", root=root, size=pixels)
+    else:
+        split = SyntheticScenes(split="val", size=pixels, images=images)
+    watch = _watch(device, "wall", threads)
+    chosen = protocol_for(dataset, protocol)
+    _show(benchmark_evaluation(split, chosen, images=images, watch=watch, progress=_progress), as_json)
+
+
 def _watch(device: str, clock: str, threads: int | None) -> Stopwatch:
     import torch
 
@@ -215,6 +268,15 @@ def _variant(name: str, dataset: str, width: int | None) -> Variant:
     if width is not None:
         chosen = chosen.scaled(width=width)
     return fitted(chosen, dataset_spec(dataset).upsampling)
+
+
+def _spade(name: str, dataset: str, width: int | None, verb: str) -> SpadeSettings:
+    from spade_core.settings import SpadeSettings
+
+    settings = _variant(name, dataset, width).generator
+    if not isinstance(settings, SpadeSettings):
+        raise ValueError(f"benchmark {verb}: variant {name!r} has no SPADE decoder; use `benchmark step` for it")
+    return settings
 
 
 def _table_3() -> list[str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 def page(result: dict[str, Any]) -> str:
     """One benchmark's result, several lines."""
-    lines = [*_PAGES[result["benchmark"]](result), *_profile(result.get("profile")), _measured_on(result)]
+    lines = [*_PAGES[result["benchmark"]](result), *_profile(result.get("profile"))]
+    if "environment" in result:
+        lines.append(_measured_on(result))
     return "\n".join(lines) + "\n"
 
 
@@ -23,12 +25,32 @@ def _generator(result: dict[str, Any]) -> list[str]:
         for name, label in (("plain_s", "our plain formulation"), ("third_party_s", "third party's generator"))
         if name in result
     ]
-    lines.append("distinct neighbourhoods, percent of the pixels: of one convolution, of two (mean, most)")
-    lines += [
-        f"  {size:>9} px " + " ".join(f"{share:7.2f}" for share in shares.values())
-        for size, shares in result["distinct"].items()
+    return lines + _distinct(result)
+
+
+def _distinct(result: dict[str, Any]) -> list[str]:
+    return [
+        "distinct neighbourhoods, percent of the pixels: of one convolution, of two (mean, most)",
+        *(
+            f"  {size:>9} px " + " ".join(f"{share:7.2f}" for share in shares.values())
+            for size, shares in result["distinct"].items()
+        ),
     ]
-    return lines
+
+
+def _operations(result: dict[str, Any]) -> list[str]:
+    parts = [
+        f"  {name:<16} {before:9.2f} {result['fast_gflop_of'][name]:9.2f}"
+        for name, before in result["reference_gflop_of"].items()
+    ]
+    return [
+        f"SPADE generator, operations of a forward pass: {_input(result)}",
+        f"reference {result['reference_gflop']:.1f} GFLOP, fast {result['fast_gflop']:.1f} GFLOP: "
+        f"{result['ratio']:.2f} times fewer (by batch {result['ratio_least']:.2f} to {result['ratio_most']:.2f})",
+        "GFLOP by what is convolved: reference, fast",
+        *parts,
+        *_distinct(result),
+    ]
 
 
 def _step(result: dict[str, Any]) -> list[str]:
@@ -65,7 +87,38 @@ def _fid(result: dict[str, Any]) -> list[str]:
     ]
 
 
-_PAGES = {"generator": _generator, "step": _step, "loader": _loader, "fid": _fid}
+def _evaluation(result: dict[str, Any]) -> list[str]:
+    height, width = result["size"]
+    total, images = result["seconds"], result["images"]
+    lines = [
+        f"evaluation of {images} images of {height} x {width} px ({result['dataset']}/{result['split']}) by "
+        f"{result['protocol']}: {total:.1f} s, {1000 * total / images:.1f} ms an image",
+        "where the time goes:",
+    ]
+    stages = {**result["seconds_of"], "other": total - sum(result["seconds_of"].values())}
+    lines += [
+        f"  {name:<30} {seconds:8.2f} s {seconds / total:6.1%} {1000 * seconds / images:7.1f} ms an image"
+        for name, seconds in sorted(stages.items(), key=lambda item: -item[1])
+    ]
+    lines += [
+        f"  {name}: not computed ({score['reason']})" for name, score in result["scores"].items() if score["reason"]
+    ]
+    threads = result["reading_threads"]
+    lines.append(
+        f"reading {result['read_images']} pairs alone: {result['reference_s']:.2f} s in the process itself, "
+        f"{result['fast_s']:.2f} s with {threads} threads: {result['ratio']:.2f} times as fast"
+    )
+    return lines
+
+
+_PAGES = {
+    "generator": _generator,
+    "operations": _operations,
+    "step": _step,
+    "loader": _loader,
+    "fid": _fid,
+    "evaluation": _evaluation,
+}
 
 
 def _input(result: dict[str, Any]) -> str:
@@ -94,7 +147,8 @@ def _measured_on(result: dict[str, Any]) -> str:
     place = result["environment"]
     device = ", ".join(place["gpus"]) or f"{place['processor']}, {place['threads']} threads"
     dirty = " with uncommitted changes" if place["uncommitted_changes"] else ""
+    load = ", ".join(f"{value:.1f}" for value in place["load_average"])
     return (
-        f"measured on {device}, {place['clock']} time, torch {place['packages']['torch']}, "
-        f"commit {(place['commit'] or 'unknown')[:12]}{dirty}"
+        f"measured on {device}, {place['clock']} time, load {load} (of 1, 5, 15 min), "
+        f"torch {place['packages']['torch']}, commit {(place['commit'] or 'unknown')[:12]}{dirty}"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
@@ -22,6 +23,7 @@ from bench.evaluation.label_mappings import LabelMapping, mapping_for
 from bench.evaluation.metric_table import METRICS
 from bench.evaluation.metrics import Segmentation, confusion_counts, segmentation_scores
 from bench.evaluation.protocol import Protocol
+from bench.evaluation.reading import read_ahead
 from bench.evaluation.stopwatch import Stopwatch
 from bench.store import Score
 
@@ -79,16 +81,18 @@ def evaluate(
     device: torch.device,
     peers: Peers,
     batch_images: int = CHUNK_IMAGES,
+    reading_threads: int = 0,
     report: Callable[[int], None] = lambda images: None,
 ) -> Judgement | None:
     """Judge the first ``count`` images. Every rank calls this; rank 0 returns the judgement, the others None.
 
     The work is cut into chunks before it is shared, without padding, and a judge sees one image at a time: the counts
     depend neither on the number of ranks nor on ``batch_images``, the images that feature extractors see at once.
+    ``reading_threads`` threads read ahead; 0 where ``images`` are not files but drawn by a network on the spot.
     Scores whose weights are missing have a reason instead of a value.
     """
     with exact_float32():
-        return _evaluate(images, dataset, protocol, count, device, peers, batch_images, report)
+        return _evaluate(images, dataset, protocol, count, device, peers, batch_images, reading_threads, report)
 
 
 def _evaluate(
@@ -99,6 +103,7 @@ def _evaluate(
     device: torch.device,
     peers: Peers,
     batch_images: int,
+    reading_threads: int,
     report: Callable[[int], None],
 ) -> Judgement | None:
     started, watch = time.perf_counter(), Stopwatch()
@@ -110,10 +115,11 @@ def _evaluate(
         mapping.check_judge(judge.name, judge.classes, judge.class_names)
     look = _Look(images=images, dataset=dataset, protocol=protocol, judge=judge, mapping=mapping, watch=watch)
     counts: dict[int, NDArray[np.int64]] = {}
-    for chunk in chunks_of(count, peers.rank, peers.world, batch_images):
-        if judge is not None or not features.empty:
-            counts.update(look.at(chunk, features))
-        report(len(chunk))
+    chunks = chunks_of(count, peers.rank, peers.world, batch_images)
+    if judge is not None or not features.empty:
+        counts = look.at_all(chunks, features, reading_threads, report)
+    else:
+        report(sum(map(len, chunks)))
     gathered = peers.gather((counts, features.part()))
     if peers.rank != 0:
         return None
@@ -152,32 +158,45 @@ class _Look:
     mapping: LabelMapping | None
     watch: Stopwatch
 
-    def at(self, chunk: range, features: FeatureScores) -> dict[int, NDArray[np.int64]]:
-        """Judge the samples of ``chunk`` and hand them to ``features``.
+    def at_all(
+        self, chunks: Sequence[range], features: FeatureScores, threads: int, report: Callable[[int], None]
+    ) -> dict[int, NDArray[np.int64]]:
+        """Judge the samples of all ``chunks`` and hand them to ``features``.
 
         Returns by index (rows, 3): label id, judge class, pixels, for every pair that occurs.
         """
-        with self.watch.stage("read"):
-            samples = [self.dataset.load(index) for index in chunk]
-            judged = [self.images(index) for index in chunk]
-        if not features.empty:
-            features.add(chunk, np.stack([sample.image for sample in samples]), np.stack(judged), self.watch)
-        if self.judge is None or self.mapping is None:
-            return {}
-        counts = {}
-        for index, sample, image in zip(chunk, samples, judged, strict=True):
-            with self.watch.stage("read"):
-                native = self.protocol.label_size == "native"
-                truth = self.dataset.truth(index) if native else sample.labels
-            with self.watch.stage("resize"):
-                shown = resized(image, truth.shape, self.protocol.image_resize)
-            with self.watch.stage("judge"):
-                predicted = self.judge.label(shown, truth.shape)
-            with self.watch.stage("count"):
-                dense = confusion_counts(truth, predicted, self.dataset.spec.ids, len(self.mapping.classes))
-                places = np.nonzero(dense)
-                counts[index] = np.stack([*places, dense[places]], axis=1).astype(np.int64)
+        counts: dict[int, NDArray[np.int64]] = {}
+        read = read_ahead(chunks, self._read, threads)
+        with contextlib.closing(read):
+            for _ in chunks:
+                with self.watch.stage("read"):
+                    chunk, pictures = next(read)
+                if not features.empty:
+                    real, judged = (np.stack([part[i] for part in pictures]) for i in (0, 1))
+                    features.add(chunk, real, judged, self.watch)
+                if self.judge is not None and self.mapping is not None:
+                    for index, (_, image, truth) in zip(chunk, pictures, strict=True):
+                        counts[index] = self._counts(self.judge, self.mapping, image, truth)
+                report(len(chunk))
         return counts
+
+    def _read(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.integer]]:
+        """The real image, the judged one, and the label map that the judge is compared with."""
+        sample = self.dataset.load(index)
+        native = self.mapping is not None and self.protocol.label_size == "native"
+        return sample.image, self.images(index), self.dataset.truth(index) if native else sample.labels
+
+    def _counts(
+        self, judge: Judge, mapping: LabelMapping, image: NDArray[np.uint8], truth: NDArray[np.integer]
+    ) -> NDArray[np.int64]:
+        with self.watch.stage("resize"):
+            shown = resized(image, truth.shape, self.protocol.image_resize)
+        with self.watch.stage("judge"):
+            predicted = judge.label(shown, truth.shape)
+        with self.watch.stage("count"):
+            dense = confusion_counts(truth, predicted, self.dataset.spec.ids, len(mapping.classes))
+            places = np.nonzero(dense)
+            return np.stack([*places, dense[places]], axis=1).astype(np.int64)
 
 
 def resized(image: NDArray[np.uint8], size: tuple[int, ...], how: str) -> NDArray[np.uint8]:

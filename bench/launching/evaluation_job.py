@@ -17,6 +17,7 @@ from bench.evaluation.evaluator import ImageSource, Judgement, evaluate, real_im
 from bench.evaluation.generate import CHUNK_IMAGES, generate_split
 from bench.evaluation.image_folder import open_image_folder
 from bench.evaluation.protocols import get_protocol
+from bench.evaluation.reading import READING_THREADS
 from bench.launching.claims import claimed_by_first
 from bench.launching.progress import Progress, no_progress
 from bench.provenance import provenance
@@ -150,6 +151,7 @@ def judge_and_store(
         device=ranks.device,
         peers=ranks,
         batch_images=batch_images,
+        reading_threads=READING_THREADS,
         report=counted(progress, ranks, count, first=count, what="judge"),
     )
     if judgement is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -372,3 +373,19 @@ def test_images_are_enlarged_by_the_filter_of_the_protocol() -> None:
         expected = np.asarray(picture.resize((70, image.shape[0]), resampling).resize((70, 50), resampling))
         assert np.array_equal(evaluator.resized(image, (50, 70), how), expected)
     assert evaluator.resized(image, (50, 70), "none") is image
+
+
+def test_threads_that_read_ahead_change_no_number() -> None:
+    handed_in: list[object] = []
+    threads: set[str] = set()
+
+    def images(index: int) -> NDArray[np.uint8]:
+        threads.add(threading.current_thread().name)
+        return noisy(index)
+
+    peers = Peers(0, 1, handed_in)
+    ahead = evaluate(images, SCENES, PROTOCOL, count=21, device=CPU, peers=peers, batch_images=4, reading_threads=3)
+    assert ahead is not None
+    assert bare(ahead) == bare(judge_on(1, batch=4))
+    assert threads
+    assert all(name.startswith("reading") for name in threads)
