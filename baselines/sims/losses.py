@@ -67,12 +67,14 @@ def synthesis_losses(
 def placement_losses(moved: Tensor, moved_mask: Tensor, wanted: Tensor, wanted_mask: Tensor) -> dict[str, Tensor]:
     """The terms of the transformation network's loss: masked L1 of the colours, and how far the masks are apart.
 
-    ``masked_l1`` is the mean absolute difference of two segments (N, 3, H, W) in [-1, 1], 0 outside their masks, over
-    the pixels that both cover. Alone it would be least for a segment that covers next to nothing, so the masks
-    (N, 1, H, W) in [0, 1] add ``apart``, one minus their soft IoU (reconstruction: the facts say "masked L1").
+    ``masked_l1`` sums the absolute differences of two segments (N, 3, H, W) in [-1, 1], 0 outside their masks, over
+    the pixels that both cover, and divides by the wanted area: divided by the common one its gradient has no bound,
+    and trainings drive segments away from where they should lie. Alone it would be least for a segment that covers
+    next to nothing, so the masks (N, 1, H, W) in [0, 1] add ``apart``, one minus their soft IoU (reconstruction: the
+    facts say "masked L1").
     """
     shared, either = moved_mask * wanted_mask, torch.maximum(moved_mask, wanted_mask)
-    common = shared.sum((1, 2, 3))
-    colours = ((moved - wanted).abs().mean(1, keepdim=True) * shared).sum((1, 2, 3)) / common.clamp_min(1.0)
+    area = wanted_mask.sum((1, 2, 3)).clamp_min(1.0)
+    colours = ((moved - wanted).abs().mean(1, keepdim=True) * shared).sum((1, 2, 3)) / area
     apart = 1 - torch.minimum(moved_mask, wanted_mask).sum((1, 2, 3)) / either.sum((1, 2, 3)).clamp_min(1.0)
     return {"masked_l1": colours.mean(), "apart": apart.mean()}
