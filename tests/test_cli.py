@@ -16,6 +16,7 @@ import pytest
 
 from bench.store import Store
 from tests.baselines.test_contract import ADE20K_COUNTS
+from tests.speed import slowness
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
@@ -94,16 +95,35 @@ def test_the_verbs_are_frozen() -> None:
     assert sorted(listed) == VERBS
 
 
+def test_a_call_builds_the_verbs_of_one_module_and_they_are_those_it_has() -> None:
+    import typer
+
+    from bench.cli import MODULES, command_line
+
+    for module, verbs in MODULES.items():
+        built = typer.main.get_command(command_line([module]))
+        assert tuple(built.commands) == verbs  # type: ignore[attr-defined]
+    everything = [verb for verbs in MODULES.values() for verb in verbs]
+    assert sorted(everything) == VERBS
+    code = "import sys\nsys.argv = ['run_study.py', 'list', 'studies']\nimport bench.cli\n"
+    code += (
+        "try: bench.cli.main()\nexcept SystemExit: print(sorted(n for n in sys.modules if n.startswith('bench.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "'bench.cli.catalogue'" in done.stdout
+    assert "'bench.cli.studies'" not in done.stdout
+
+
 def test_no_help_holds_what_rich_takes_for_markup() -> None:
     import typer
 
-    from bench.cli import app
+    from bench.cli import command_line
 
     def commands(command: Any) -> Iterator[Any]:
         nested = getattr(command, "commands", {}).values()
         yield from (each for one in nested for each in commands(one)) if nested else (command,)
 
-    helps = [param.help or "" for one in commands(typer.main.get_command(app)) for param in one.params]
+    helps = [param.help or "" for one in commands(typer.main.get_command(command_line())) for param in one.params]
     assert len(helps) > 100
     assert [text for text in helps if re.search(r"\[[a-z]", text)] == [], "say show_default='...' instead"
 
@@ -194,7 +214,10 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
         (["train", "pix2pixhd", "--dataset", "ade20k", "--steps", "1"], "SPADE_BENCH_DATA_ADE20K"),
         (["logs", "nothing", "--store", "STORE"], "no run matches 'nothing' in "),
         (["why", "nothing", "--store", "STORE"], "(the store is empty)"),
-        (["evaluate", "--store", "STORE"], "give exactly one of --run, --images, --checkpoint, --real; given: none"),
+        (
+            ["evaluate", "--store", "STORE"],
+            "give exactly one of --run, --images, --imported, --checkpoint, --real; given: none",
+        ),
         (["evaluate", "--images", "STORE"], "--images needs --dataset"),
         (["evaluate", "--checkpoint", "x.pth", "--dataset", "synthetic"], "--checkpoint x.pth needs --variant"),
         (["synthesize", "--labels", "m.png"], "give exactly one of --run and --checkpoint; given: none"),
@@ -233,10 +256,10 @@ def test_a_diverged_run_is_one_message_and_a_bug_is_a_traceback(
     from bench.training.logs import DivergedError
 
     def raising(error: Exception) -> None:
-        def app() -> None:
+        def failing() -> None:
             raise error
 
-        monkeypatch.setattr(bench.cli, "app", app)
+        monkeypatch.setattr(bench.cli, "command_line", lambda modules: failing)
 
     raising(DivergedError("not finite between steps 1 and 2"))
     with pytest.raises(SystemExit, match="1"):
@@ -311,9 +334,9 @@ def test_train_under_torchrun(tmp_path: Path) -> None:
 
 
 def processor_seconds(*arguments: str) -> float:
-    """User and system time of one call: other work on the machine does not count."""
+    """User and system time of one call: other work on the machine does not count, nor does compiling to bytecode."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cli(*arguments)
+    cli(*arguments, PYTHONDONTWRITEBYTECODE="")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -327,7 +350,7 @@ def test_what_answers_on_a_login_node_is_quick_and_imports_nothing_heavy(argumen
     for name in ("torch", "pandas", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported what it should not')\n")
     cli(*arguments, *options, PYTHONPATH=str(tmp_path))
-    assert min(processor_seconds(*arguments, *options) for _ in range(3)) < 0.5
+    assert min(processor_seconds(*arguments, *options) for _ in range(3)) < 0.5 * slowness()
 
 
 def test_plan_gives_every_action_with_its_reason(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli import command_line
 from bench.evaluation import weights
 from bench.evaluation.weights import get_weights
 from bench.evaluation.weights_table import WeightsFile
@@ -57,7 +57,7 @@ def folder(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> P
 
 def call(*arguments: str, verb: str = "fetch-weights") -> tuple[int, str]:
     words = verb.split()
-    result = CliRunner().invoke(app, [*words, *arguments], env={"COLUMNS": "100"}, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), [*words, *arguments], env={"COLUMNS": "100"}, catch_exceptions=False)
     return result.exit_code, result.output
 
 

@@ -16,7 +16,7 @@ import typer
 from PIL import Image
 
 from baselines.registry import get_variant
-from bench.cli import app
+from bench.cli import command_line
 from bench.data.dataset import DatasetError
 from bench.data.dataset_files import read_dataset_file
 from bench.data.registry import ENTRIES, dataset_spec
@@ -78,7 +78,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 @cache
 def verbs() -> dict[str, Any]:
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    return dict(typer.main.get_command(command_line()).commands)  # type: ignore[attr-defined]
 
 
 def options_of(verb: str) -> set[str]:

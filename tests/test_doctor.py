@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import doctor
-from bench.cli import app
+from bench.cli import command_line
 from bench.doctor import FAIL, GROUPS, NOTE, OK, Finding, findings
 from bench.evaluation.judges import mmcv_stand_in
 from bench.evaluation.weights import get_weights
@@ -159,7 +159,7 @@ def test_mmsegmentation_is_tried_where_a_judge_needs_it(bare: Path, monkeypatch:
 
 
 def call(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["doctor", *arguments], env={"COLUMNS": "100"}, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), ["doctor", *arguments], env={"COLUMNS": "100"}, catch_exceptions=False)
     return result.exit_code, result.output
 
 

@@ -7,13 +7,13 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import app
+from bench.cli import command_line
 from bench.evaluation.protocols import get_protocol, list_protocols
 
 
 def page(name: str, columns: int = 100) -> str:
     environment = {"COLUMNS": str(columns), "SPADE_BENCH_PROTOCOLS": ""}
-    result = CliRunner().invoke(app, ["show", "protocol", name], env=environment, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), ["show", "protocol", name], env=environment, catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 

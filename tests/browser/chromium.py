@@ -34,8 +34,16 @@ def absent() -> str:
 class Browser:
     """One browser; ``driver`` is Selenium's, for finding, clicking and typing."""
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Any, downloads: Path) -> None:
         self.driver = driver
+        self.downloads = downloads
+        """Folder of what pages save, unless :meth:`save_into` names another."""
+        self.save_into(downloads)
+
+    def save_into(self, folder: Path) -> None:
+        """What pages save from now on goes there."""
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", where)
 
     def open(self, address: str | Path, *, width: int = 1280, height: int = 900) -> None:
         """Load a file or an address in a window of that size in px; what was told of earlier pages is forgotten."""
@@ -101,9 +109,8 @@ def running_browser(profile: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     downloads = profile / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     driver = webdriver.Chrome(options=options, service=Service(executable_path=str(shutil.which("chromedriver"))))
     try:
-        yield Browser(driver)
+        yield Browser(driver, downloads)
     finally:
         driver.quit()

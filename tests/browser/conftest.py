@@ -28,5 +28,6 @@ def _one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def browser(_one_browser: Browser) -> Iterator[Browser]:
     """Chromium without a window; skipped with the reason where it is not installed."""
     _one_browser.open("about:blank")
+    _one_browser.save_into(_one_browser.downloads)
     yield _one_browser
     _one_browser.open("about:blank")

@@ -75,7 +75,7 @@ def answer_from(browser: Browser, study: HumanStudy, place: Place, first: int, u
 
 def saved(browser: Browser, button: str, rater: str) -> Path:
     """The file of ``rater`` that a click on ``button`` saves."""
-    folder = Path(browser.driver.capabilities["chrome"]["userDataDir"]).parent / "downloads"
+    folder = browser.downloads
     browser.driver.find_element("id", button).click()
 
     def new() -> list[Path]:

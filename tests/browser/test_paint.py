@@ -201,8 +201,7 @@ def test_seeds_samples_and_styles(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_map_is_saved_and_loaded(page: Page, browser: Browser, tmp_path: Path) -> None:
-    downloads = {"behavior": "allow", "downloadPath": str(tmp_path)}
-    browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", downloads)
+    browser.save_into(tmp_path)
     page.choose("car")
     page.draw((0.2, 0.2), (0.6, 0.7))
     drawn, image = page.colours(), page.image()

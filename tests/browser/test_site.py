@@ -231,8 +231,7 @@ def test_downloads_lead_to_files_and_what_is_shown_can_be_saved(page: Browser, p
         "t.dispatchEvent(new Event('input'))"
     )
     page.run("document.querySelector('.shown-csv').click()")
-    folder = Path(page.driver.capabilities["chrome"]["userDataDir"]).parent / "downloads"
-    file = folder / "table-1-as-shown.csv"
+    file = page.downloads / "table-1-as-shown.csv"
     page.until(file.is_file, "the download")
     with file.open(encoding="utf-8-sig", newline="") as stream:
         found = list(csv.reader(stream))

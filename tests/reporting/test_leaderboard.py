@@ -156,7 +156,7 @@ def test_imported_images_are_ranked_and_marked_external(several: FakeStore) -> N
     assert lines[0].provenance == "external"
     text = markdown(lines)
     assert r"SIMS \| \<b\> ⊕" in text
-    assert "§ imported images" in text
+    assert "⊕ imported images" in text
 
 
 def test_a_store_and_its_copy_count_once_and_seeds_join_over_stores(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,6 @@ from bench.launching.profile import ClusterProfile
 from bench.launching.snapshot import Snapshot
 from bench.plan import Job, study_jobs
 from bench.store import Store
-from bench.study import Study
 from tests.launching.slurm.fake import FakeSlurm
 from tests.launching.slurm.test_submit import STUDY, once
 
@@ -279,6 +279,6 @@ def test_why_tells_what_slurm_says_and_who_cancelled(
 
 
 def test_the_seeds_of_the_last_run_are_meant(store: Store, typed: Typed) -> None:
-    store.write_study(Study(**{**vars(STUDY), "seeds": (0, 1)}))
+    store.write_study(replace(STUDY, seeds=(0, 1)))
     assert len(json.loads(typed("status", "tiny", "--json")[1])["jobs"]) == 13
     assert len(json.loads(typed("status", "tiny", "--json", "--seeds", "5")[1])["jobs"]) == 7
