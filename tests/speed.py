@@ -1,4 +1,4 @@
-"""Processor time of a child process, beside that of the libraries it cannot do without: limits that hold on any machine."""
+"""Processor time of a child process, and of the libraries it cannot do without: limits that hold on any machine."""
 
 from __future__ import annotations
 

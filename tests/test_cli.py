@@ -16,7 +16,7 @@ import pytest
 
 from bench.store import Store
 from tests.baselines.test_contract import ADE20K_COUNTS
-from tests.speed import slowness
+from tests.speed import COMMAND_LINE, processor_s
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [
@@ -106,9 +106,7 @@ def test_a_call_builds_the_verbs_of_one_module_and_they_are_those_it_has() -> No
     everything = [verb for verbs in MODULES.values() for verb in verbs]
     assert sorted(everything) == VERBS
     code = "import sys\nsys.argv = ['run_study.py', 'list', 'studies']\nimport bench.cli\n"
-    code += (
-        "try: bench.cli.main()\nexcept SystemExit: print(sorted(n for n in sys.modules if n.startswith('bench.cli.')))"
-    )
+    code += "try: bench.cli.main()\nexcept SystemExit: print([n for n in sys.modules if 'bench.cli.' in n])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "'bench.cli.catalogue'" in done.stdout
     assert "'bench.cli.studies'" not in done.stdout
@@ -350,7 +348,7 @@ def test_what_answers_on_a_login_node_is_quick_and_imports_nothing_heavy(argumen
     for name in ("torch", "pandas", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('imported what it should not')\n")
     cli(*arguments, *options, PYTHONPATH=str(tmp_path))
-    assert min(processor_seconds(*arguments, *options) for _ in range(3)) < 0.5 * slowness()
+    assert min(processor_seconds(*arguments, *options) for _ in range(3)) < 3.3 * processor_s(COMMAND_LINE)
 
 
 def test_plan_gives_every_action_with_its_reason(tmp_path: Path) -> None:
