@@ -123,7 +123,7 @@ def _slurm_conf(settings: ClusterSettings) -> str:
         "GresTypes=gpu",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
-        "DefMemPerCPU=1000",  # without it every job takes all memory of its node
+        "DefMemPerCPU=3000",  # of a rank, which takes about 1 GB; without it every job takes all memory of its node
         "SlurmdParameters=config_overrides",  # more CPUs and memory than the machine has
         "SlurmctldParameters=preempt_send_user_signal",  # USR2 on preemption, not TERM alone
         "PreemptType=preempt/partition_prio",
