@@ -99,7 +99,7 @@ def _cost(jobs: list[Job], store: Store) -> RunCost:
                 runs=cost.runs,
                 images=cost.images,
                 images_per_s=speed,
-                ranks=_ranks(job, store),
+                ranks=ranks_of(job.key, store),
                 on_gpus=bool(gpus),
                 memory_gib=_memory_gib(folder),
                 hardware=str(gpus[0] if gpus else told.get("processor", "")),
@@ -108,12 +108,12 @@ def _cost(jobs: list[Job], store: Store) -> RunCost:
     return cost
 
 
-def _ranks(job: Job, store: Store) -> int:
-    """Of the newest life of a job that a backend started; one where it ran in a process by itself."""
-    started = lives(store.job_folder(job.key))
+def ranks_of(key: str, store: Store) -> int:
+    """Ranks of the newest life of the job ``key``, if a backend started it; one where it ran in a process by itself."""
+    started = lives(store.job_folder(key))
     if started:
         return started[-1].ranks
-    record = JobRecords(store).latest(job.key)
+    record = JobRecords(store).latest(key)
     return record.nodes * record.ranks_per_node if record is not None else 1
 
 

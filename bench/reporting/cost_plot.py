@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cost import ranks_of
 from bench.evaluation.metric_table import METRICS
-from bench.job_records import JobRecords
-from bench.lives import lives
 from bench.reporting.capacity import Point, draw_point, limit_scores, panels_for, scale_count
-from bench.reporting.collect import Measured, MeasuredRow
+from bench.reporting.collect import MeasuredRow
 from bench.reporting.material import (
     Material,
     Panel,
@@ -65,19 +64,8 @@ def _gpu_hours(row: MeasuredRow, store: Store) -> float | None:
         speed = store.run(seed.run).status().images_per_s
         if speed:
             images = seed.run.training.steps * seed.run.training.batch_images
-            hours.append(images / speed / 3600 * _ranks(seed, store))
+            hours.append(images / speed / 3600 * ranks_of(f"train-{seed.run.run_id}", store))
     return sum(hours) / len(hours) if hours else None
-
-
-def _ranks(seed: Measured, store: Store) -> int:
-    """Of the newest life of the run's job; one where it ran in a process by itself."""
-    assert seed.run is not None
-    key = f"train-{seed.run.run_id}"
-    started = lives(store.job_folder(key))
-    if started:
-        return started[-1].ranks
-    record = JobRecords(store).latest(key)
-    return record.nodes * record.ranks_per_node if record is not None else 1
 
 
 COSTS = (

@@ -229,10 +229,10 @@ def test_a_killed_training_goes_on_to_the_same_bits(own: Workspace, tmp_path: Pa
         nonlocal calls
         calls += 1
         if done == 3:
-            raise _Killed
+            raise _Killed("at this moment")
 
     arguments: dict[str, Any] = {"width": 2, "perceptual": "none", "device": "cpu"}
-    with pytest.raises(_Killed):
+    with pytest.raises(_Killed, match="at this moment"):
         train_synthesis(own, learning, **arguments, again=True, progress=kill)
     assert calls == 3
     record, made = train_synthesis(own, learning, **arguments, progress=lambda *_: None)
@@ -260,7 +260,7 @@ def test_a_killed_stage_loses_one_part_at_most(tmp_path: Path) -> None:
     def part(items: range) -> dict[str, np.ndarray[Any, Any]]:
         made.append(items.start)
         if items.start == 4 and made.count(4) == 1:
-            raise _Killed
+            raise _Killed("at this moment")
         return {"value": np.array(items)}
 
     stage = Stage(name="numbers", folder=tmp_path / "stage", settings={"n": 5}, inputs={})
@@ -269,7 +269,7 @@ def test_a_killed_stage_loses_one_part_at_most(tmp_path: Path) -> None:
         in_parts(stage.folder / "all.npz", 5, part, per=2, what="numbers", progress=lambda *_: None)
         return {"numbers": 5}
 
-    with pytest.raises(_Killed):
+    with pytest.raises(_Killed, match="at this moment"):
         run_stage(stage, work)
     with pytest.raises(
         StageError, match=r"it was begun: the same command goes on\); run `./run_study.py sims numbers`"

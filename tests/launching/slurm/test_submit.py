@@ -143,7 +143,7 @@ def test_whenever_the_process_dies_nothing_is_submitted_twice(
         pass
 
     def die(*_: object, **__: object) -> None:
-        raise Died
+        raise Died("at this moment")
 
     target = {
         "before sbatch": "bench.launching.slurm.submit.call_sbatch",
@@ -152,7 +152,7 @@ def test_whenever_the_process_dies_nothing_is_submitted_twice(
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, die)
-        with pytest.raises(Died):
+        with pytest.raises(Died, match="at this moment"):
             once(store, profile, snapshot)
     once(store, profile, snapshot)
     _, third = once(store, profile, snapshot)
