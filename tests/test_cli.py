@@ -217,6 +217,7 @@ def test_params(counted: dict[str, dict[str, Any]]) -> None:
             "give exactly one of --run, --images, --imported, --checkpoint, --real; given: none",
         ),
         (["evaluate", "--images", "STORE"], "--images needs --dataset"),
+        (["benchmark", "generator", "--size", "0"], "--size is '0x0'; write height x width in px, such as 256x512"),
         (["evaluate", "--checkpoint", "x.pth", "--dataset", "synthetic"], "--checkpoint x.pth needs --variant"),
         (["synthesize", "--labels", "m.png"], "give exactly one of --run and --checkpoint; given: none"),
         (["synthesize", "--run", "r", "--variant", "spade"], "--variant mean nothing with --run; leave them out"),

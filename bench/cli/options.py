@@ -76,7 +76,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """``256x512`` to (256, 512); None stays None. Raises ValueError for anything else."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if not match:
-        raise ValueError(f"--size is {text!r}; write height x width in px, such as 256x512")
+        raise ValueError(f"--size is {text!r}; write height x width in px, such as 256x512, both at least 1")
     return int(match.group(1)), int(match.group(2))
