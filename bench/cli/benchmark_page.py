@@ -83,6 +83,8 @@ def _loader(result: dict[str, Any]) -> list[str]:
 def _fid(result: dict[str, Any]) -> list[str]:
     return [
         f"Frechet distance of {result['images']} x {result['dimensions']} features: {_ratio(result)}",
+        f"  means and covariances: {_ratio(result['moments'])}",
+        f"  from these to the distance (pytorch-fid's function alone): {_ratio(result['function'])}",
         f"distance {result['distance']:.6f}, relative difference {result['difference']:.1e}",
     ]
 

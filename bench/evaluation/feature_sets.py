@@ -9,8 +9,8 @@ Features = NDArray[np.floating]
 """(N, D): one row an image."""
 
 
-def checked_features(features: Features) -> NDArray[np.float64]:
-    """A copy of ``features`` (N, D) in float64. Raises ValueError for other shapes and values that are not finite."""
+def check_features(features: Features) -> None:
+    """Raises ValueError where ``features`` are not (N, D) or hold values that are not finite."""
     if features.ndim != 2 or features.shape[1] == 0:
         raise ValueError(f"features have shape {features.shape}; expected (N, D)")
     wrong = int((~np.isfinite(features)).any(axis=1).sum())
@@ -19,18 +19,21 @@ def checked_features(features: Features) -> NDArray[np.float64]:
             f"features of {wrong} of {len(features)} images hold NaN or infinite values; nothing can be compared: "
             "look at these images and at the extractor's weights file"
         )
-    return features.astype(np.float64)
 
 
-def checked_pair(
-    real: Features, fake: Features, *, least: int, score: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both sets (N, D) and (M, D) in float64.
+def check_pair(real: Features, fake: Features, *, least: int, score: str) -> None:
+    """Both sets must be (N, D) and (M, D).
 
-    Raises ValueError as ``checked_features`` does, for different D, and for fewer than ``least`` images on a side.
+    Raises ValueError as ``check_features`` does, for different D, and for fewer than ``least`` images on a side.
     """
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(f"features have shapes {real.shape} and {fake.shape}; expected (N, D) and (M, D)")
     if min(len(real), len(fake)) < least:
         raise ValueError(f"{score} needs at least {least} images on each side; there are {len(real)} and {len(fake)}")
-    return checked_features(real), checked_features(fake)
+    check_features(real)
+    check_features(fake)
+
+
+def in_float64(features: Features) -> NDArray[np.float64]:
+    """``features`` in float64; the same array where they are."""
+    return features.astype(np.float64, copy=False)

@@ -6,7 +6,7 @@ Heusel et al. 2017: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), with unbiased c
   keep. With A and B the centred features over the roots of N - 1 and M - 1, the trace of the root is the nuclear norm
   of A B^T. That is exact for every N, M and D; the covariances, singular for N <= D, are never formed.
 - Many images: from their means and covariances, which are streamed (``FeatureMoments``); no feature is kept. With
-  S1 = L1 L1^T and S2 = L2 L2^T the trace of the root is the nuclear norm of L1^T L2.
+  S1 = L L^T the trace of the root is the sum of the roots of the eigenvalues of L^T S2 L, which is symmetric.
 
 The number of images alone decides, whatever D is, so that the route is known before the first image is seen. Where a
 covariance of many images is singular nevertheless (N <= D, or features that never vary), its eigenvectors take the
@@ -15,15 +15,17 @@ place of the Cholesky factor.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from bench.evaluation.feature_sets import Features, checked_features, checked_pair
+from bench.evaluation.feature_sets import Features, check_features, check_pair, in_float64
 
 STREAMED_IMAGES = 2048
 """From this many images on each side the distance comes from streamed moments; below, from the features."""
-_BLOCK_ROWS = 512
+_BLOCK_ROWS = 2048
 """Features that are gathered before they are folded into a covariance; bounds memory and time, not the result."""
 
 
@@ -37,13 +39,19 @@ class FeatureMoments:
     def __init__(self) -> None:
         self._count = 0
         self._mean: NDArray[np.float64] = np.zeros(0)
-        self._scatter: NDArray[np.float64] = np.zeros((0, 0))
-        self._waiting: list[NDArray[np.float64]] = []
+        self._scatter: NDArray[np.float64] = np.zeros((0, 0), order="F")  # its lower triangle
+        self._block: NDArray[np.float64] = np.zeros((0, 0))
+        self._waiting = 0  # rows of the block that are not folded yet
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another rank needs: everything folded, without the block."""
+        self._fold()
+        return {**self.__dict__, "_block": np.zeros((0, 0))}
 
     @property
     def count(self) -> int:
         """Images seen."""
-        return self._count + sum(len(rows) for rows in self._waiting)
+        return self._count + self._waiting
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -54,22 +62,34 @@ class FeatureMoments:
     @property
     def covariance(self) -> NDArray[np.float64]:
         """(D, D), unbiased. Raises ValueError for fewer than two images."""
+        lower = self.lower_covariance
+        return np.tril(lower) + np.tril(lower, -1).T
+
+    @property
+    def lower_covariance(self) -> NDArray[np.float64]:
+        """(D, D) whose lower triangle is the covariance's; what stands above it means nothing. Raises as that does."""
         if self.count < 2:
             raise ValueError(f"a covariance needs at least 2 images; there are {self.count}")
         self._fold()
-        covariance: NDArray[np.float64] = self._scatter / (self._count - 1)
-        return covariance
+        lower: NDArray[np.float64] = self._scatter / (self._count - 1)
+        return lower
 
     def update(self, features: Features) -> None:
         """Take up features (N, D). Raises ValueError for other shapes and for values that are not finite."""
-        rows = checked_features(features)
-        dimensions = self._waiting[0].shape[1] if self._waiting else len(self._mean)
-        if self.count and rows.shape[1] != dimensions:
-            raise ValueError(f"features have {rows.shape[1]} dimensions; those before had {dimensions}")
-        if len(rows):
-            self._waiting.append(rows)
-        if sum(len(waiting) for waiting in self._waiting) >= _BLOCK_ROWS:
-            self._fold()
+        check_features(features)
+        dimensions = self._block.shape[1] if self._waiting else len(self._mean)
+        if self.count and features.shape[1] != dimensions:
+            raise ValueError(f"features have {features.shape[1]} dimensions; those before had {dimensions}")
+        if self._block.shape[1] != features.shape[1]:
+            self._block = np.empty((_BLOCK_ROWS + 1, features.shape[1]))
+        start = 0
+        while start < len(features):
+            taken = features[start : start + _BLOCK_ROWS - self._waiting]
+            self._block[self._waiting : self._waiting + len(taken)] = taken
+            self._waiting += len(taken)
+            start += len(taken)
+            if self._waiting == _BLOCK_ROWS:
+                self._fold()
 
     def merge(self, other: FeatureMoments) -> None:
         """Take up everything that ``other`` has seen; ``other`` keeps it."""
@@ -83,19 +103,20 @@ class FeatureMoments:
         self._scatter += other._scatter + np.outer(between, between)
 
     def _fold(self) -> None:
+        """Centre the block, add the row that joins its scatter to the one so far, and add the block's scatter."""
         if not self._waiting:
             return
-        rows = np.concatenate(self._waiting)
-        self._waiting = []
-        mean = rows.mean(axis=0)
-        rows -= mean
-        rows = np.vstack([rows, self._join(len(rows), mean)])
-        self._scatter += rows.T @ rows
+        rows, count = self._block[: self._waiting + 1], self._waiting
+        self._waiting = 0
+        mean = rows[:count].mean(axis=0)
+        rows[:count] -= mean
+        rows[count] = self._join(count, mean)
+        self._scatter = linalg.blas.dsyrk(1.0, rows.T, beta=1.0, c=self._scatter, lower=True, overwrite_c=True)
 
     def _join(self, count: int, mean: NDArray[np.float64]) -> NDArray[np.float64]:
         """Bring in the mean of ``count`` further images; returns the vector whose outer product joins the scatters."""
         if not self._count:
-            self._mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)))
+            self._mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)), order="F")
         total = self._count + count
         difference = mean - self._mean
         between: NDArray[np.float64] = difference * np.sqrt(self._count * count / total)
@@ -109,13 +130,12 @@ def frechet_distance(real: Features, fake: Features) -> float:
 
     Raises ValueError for fewer than two images on a side, other shapes, or values that are not finite.
     """
-    real, fake = checked_pair(real, fake, least=2, score="a Frechet distance")
+    check_pair(real, fake, least=2, score="a Frechet distance")
     if min(len(real), len(fake)) < STREAMED_IMAGES:
-        return _from_features(real, fake)
+        return _from_features(in_float64(real), in_float64(fake))
     moments = FeatureMoments(), FeatureMoments()
     for one, features in zip(moments, (real, fake), strict=True):
-        for start in range(0, len(features), _BLOCK_ROWS):
-            one.update(features[start : start + _BLOCK_ROWS])
+        one.update(features)
     return distance_of_moments(*moments)
 
 
@@ -127,7 +147,7 @@ def distance_of_moments(real: FeatureMoments, fake: FeatureMoments) -> float:
         )
     if len(real.mean) != len(fake.mean):
         raise ValueError(f"features have {len(real.mean)} and {len(fake.mean)} dimensions; they must be equal")
-    return distance_from_moments(real.mean, real.covariance, fake.mean, fake.covariance)
+    return distance_from_moments(real.mean, real.lower_covariance, fake.mean, fake.lower_covariance)
 
 
 def distance_from_moments(
@@ -136,13 +156,9 @@ def distance_from_moments(
     mean2: NDArray[np.float64],
     covariance2: NDArray[np.float64],
 ) -> float:
-    """The distance from means (D,) and covariances (D, D)."""
-    cross = _factor(covariance1).T @ _factor(covariance2)
-    return _distance(
-        mean1 - mean2,
-        float(np.trace(covariance1) + np.trace(covariance2)),
-        float(np.sqrt(np.clip(linalg.eigvalsh(cross @ cross.T), 0.0, None)).sum()),
-    )
+    """The distance from means (D,) and covariances (D, D), of which the lower triangles are read."""
+    traces = float(np.trace(covariance1) + np.trace(covariance2))
+    return _distance(mean1 - mean2, traces, _root_trace(covariance1, covariance2))
 
 
 def _from_features(real: NDArray[np.float64], fake: NDArray[np.float64]) -> float:
@@ -154,19 +170,43 @@ def _from_features(real: NDArray[np.float64], fake: NDArray[np.float64]) -> floa
     return _distance(means[0] - means[1], traces, float(linalg.svdvals(small[0] @ small[1].T).sum()))
 
 
-def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F with F F^T = covariance."""
-    rounding = len(covariance) * np.finfo(np.float64).eps
+def _root_trace(covariance1: NDArray[np.float64], covariance2: NDArray[np.float64]) -> float:
+    """tr((S1 S2)^(1/2)) from the lower triangles."""
+    lower = _cholesky(covariance1)
+    if lower is not None:
+        (reduce,) = linalg.get_lapack_funcs(("sygst",), (covariance2,))
+        product, _ = reduce(covariance2, lower, itype=2, lower=1)  # L^T S2 L
+        values = linalg.eigvalsh(product, driver="ev", overwrite_a=True, check_finite=False)
+        if values[0] > _rounding(values) or _cholesky(covariance2) is not None:
+            return float(np.sqrt(np.clip(values, 0.0, None)).sum())
+    # The roots of eigenvalues that are zero but for rounding would cost half of the digits; singular values do not.
+    cross = _factor(covariance1).T @ _factor(covariance2)
+    return float(linalg.svdvals(cross).sum()) if cross.size else 0.0
+
+
+def _cholesky(covariance: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """L with L L^T = covariance, of which only the lower triangle counts; None where it is singular."""
     try:
-        lower: NDArray[np.float64] = linalg.cholesky(covariance, lower=True)
+        lower: NDArray[np.float64] = linalg.cho_factor(covariance, lower=True, check_finite=False)[0]
     except linalg.LinAlgError:
-        lower = np.zeros_like(covariance)
-    if (np.diag(lower) ** 2 > rounding * np.diag(covariance).max()).all():
-        return lower
+        return None
+    return lower if (np.diag(lower) ** 2 > _rounding(np.diag(covariance))).all() else None
+
+
+def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """F (D, rank) with F F^T = covariance."""
+    lower = _cholesky(covariance)
+    if lower is not None:
+        return np.tril(lower)
     values, vectors = linalg.eigh(covariance)
-    kept = values > rounding * values.max()
-    factor: NDArray[np.float64] = np.where(kept, vectors, 0.0) * np.sqrt(np.where(kept, values, 0.0))
+    kept = values > _rounding(values)
+    factor: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
     return factor
+
+
+def _rounding(values: NDArray[np.float64]) -> float:
+    """Below this a variance among ``values`` is zero but for rounding."""
+    return float(len(values) * np.finfo(np.float64).eps * values.max())
 
 
 def _distance(difference: NDArray[np.float64], traces: float, root_trace: float) -> float:

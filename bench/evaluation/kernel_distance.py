@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.evaluation.feature_sets import Features, checked_pair
+from bench.evaluation.feature_sets import Features, check_pair, in_float64
 
 SCALE = 1000.0
 """The distance is multiplied by this, as papers print it."""
@@ -28,8 +28,9 @@ def kernel_distance(real: Features, fake: Features) -> float:
 
     Raises ValueError for fewer than two images on a side, other shapes, or values that are not finite.
     """
-    real, fake = checked_pair(real, fake, least=2, score="a kernel distance")
-    return SCALE * (_mean_within(real) + _mean_within(fake) - 2.0 * _mean_across(real, fake))
+    check_pair(real, fake, least=2, score="a kernel distance")
+    x, y = in_float64(real), in_float64(fake)
+    return SCALE * (_mean_within(x) + _mean_within(y) - 2.0 * _mean_across(x, y))
 
 
 def _blocks(x: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.float64]]]:

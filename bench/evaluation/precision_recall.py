@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.evaluation.feature_sets import Features, checked_pair
+from bench.evaluation.feature_sets import Features, check_pair, in_float64
 
 NEIGHBOURS = 3
 """k, as in the paper."""
@@ -28,8 +28,9 @@ def precision_recall(real: Features, fake: Features, *, neighbours: int = NEIGHB
     """
     if neighbours < 1:
         raise ValueError(f"neighbours is {neighbours}; it must be at least 1")
-    real, fake = checked_pair(real, fake, least=neighbours + 1, score=f"precision and recall with k = {neighbours}")
-    return 100.0 * _share_within(fake, real, neighbours), 100.0 * _share_within(real, fake, neighbours)
+    check_pair(real, fake, least=neighbours + 1, score=f"precision and recall with k = {neighbours}")
+    x, y = in_float64(real), in_float64(fake)
+    return 100.0 * _share_within(y, x, neighbours), 100.0 * _share_within(x, y, neighbours)
 
 
 def _squared_distances(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

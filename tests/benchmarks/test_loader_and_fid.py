@@ -40,12 +40,14 @@ def test_a_clock_that_does_not_see_the_loading_processes_is_refused() -> None:
         benchmark_loader([SCENES], batch_images=1, images=1, workers=2, watch=Stopwatch(clock="processor"))
 
 
-@pytest.mark.parametrize("images", [60, 2100], ids=["from features", "from moments"])
+@pytest.mark.parametrize("images", [60, 2100], ids=["one block", "several blocks"])
 def test_the_distance_is_pytorch_fids(images: int) -> None:
     result = benchmark_fid(images=images, dimensions=24, repeats=1, watch=Stopwatch())
     assert result["difference"] <= 1e-9
     assert result["distance"] > 0
     assert result["ratio"] == result["reference_s"] / result["fast_s"]
+    for kind in ("reference_s", "fast_s"):
+        assert result[kind] == result["moments"][kind] + result["function"][kind]
     assert f"of {images} x 24 features" in page(result)
 
 

@@ -105,6 +105,24 @@ def test_singular_covariances_of_many_images() -> None:
     assert few == pytest.approx(distance_of_moments(streamed(a[: MANY - 1], 50), streamed(b, 50)), rel=1e-9)
 
 
+@pytest.mark.parametrize("ranks", [(40, 7), (7, 40), (12, 9)])
+def test_one_singular_covariance_of_many_images_costs_no_digits(ranks: tuple[int, int]) -> None:
+    """The roots of eigenvalues that only rounding lifts from zero would give 1e-8; the route over features has none."""
+    a, b = (features(MANY, 40, seed, rank=rank) for seed, rank in zip((7, 8), ranks, strict=True))
+    exact = frechet_distance(a[: MANY - 1], b[: MANY - 1])
+    found = distance_of_moments(streamed(a[: MANY - 1], 64), streamed(b[: MANY - 1], 64))
+    assert found == pytest.approx(exact, rel=1e-11)
+
+
+def test_what_another_rank_gets_holds_no_features() -> None:
+    x = features(300, 64, 20)
+    moments = streamed(x, 100)
+    sent = pickle.dumps(moments)
+    assert len(sent) < 2 * 64 * 64 * 8
+    moments.update(x)
+    np.testing.assert_allclose(moments.covariance, np.cov(np.vstack([x, x]), rowvar=False), rtol=1e-11, atol=1e-13)
+
+
 def test_diagonal_gaussians_have_the_closed_form() -> None:
     zeros = np.zeros(3)
     found = distance_from_moments(zeros, np.diag([1.0, 4.0, 9.0]), np.array([3.0, 4.0, 0.0]), np.diag([4.0, 4.0, 1.0]))
