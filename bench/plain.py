@@ -7,8 +7,8 @@ import hashlib
 import json
 import types
 import typing
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,78 +96,96 @@ def from_plain(cls: type[T], data: Any, where: str = "") -> T:
     place = where or cls.__name__
     if not isinstance(data, Mapping):
         raise ValueError(f"{place}: expected the fields of {cls.__name__}, found {data!r}")
-    known, required = _fields(cls)  # type: ignore[arg-type]  # classes are hashable
-    if not data.keys() <= known.keys():
-        unknown = sorted(set(data) - set(known))
-        raise ValueError(f"{place}: unknown field {', '.join(unknown)}; known are: {', '.join(known)}")
-    if not required <= data.keys():
-        raise ValueError(f"{place}: missing field {', '.join(sorted(required - set(data)))}")
-    hints = _hints(cls)  # type: ignore[arg-type]  # classes are hashable
-    return cls(**{name: _decode(hints[name], item, f"{place}.{name}") for name, item in data.items()})
+    reader = _reader(cls)  # type: ignore[arg-type]  # classes are hashable
+    if not data.keys() <= reader.known.keys():
+        unknown = sorted(set(data) - set(reader.known))
+        raise ValueError(f"{place}: unknown field {', '.join(unknown)}; known are: {', '.join(reader.known)}")
+    if not reader.required <= data.keys():
+        raise ValueError(f"{place}: missing field {', '.join(sorted(reader.required - set(data)))}")
+    values = dict(data)
+    for name in reader.floats:
+        if type(values.get(name)) is int:
+            values[name] = float(values[name])
+    for name, decode in reader.made.items():
+        if name in values:
+            values[name] = decode(values[name], f"{place}.{name}")
+    return cls(**values)
+
+
+_Decode = Callable[[Any, str], Any]
+"""From a JSON value and its place to the value that a field has."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Reader:
+    """How a dataclass is read, worked out once: that takes longer than all the rest of reading a file."""
+
+    known: dict[str, None]
+    """The names of the fields in their order."""
+    required: frozenset[str]
+    """Those without a default."""
+    floats: tuple[str, ...]
+    """Numbers that JSON may have written as whole ones."""
+    made: dict[str, _Decode]
+    """Fields that are made from their parts; the others stay as they are."""
 
 
 @lru_cache(maxsize=256)
-def _fields(cls: Any) -> tuple[dict[str, None], frozenset[str]]:
-    """The names of a dataclass's fields in their order, and those without a default."""
+def _reader(cls: Any) -> _Reader:
     fields = dataclasses.fields(cls)
-    required = [
-        item.name
-        for item in fields
-        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    ]
-    return dict.fromkeys(item.name for item in fields), frozenset(required)
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    decoders = {item.name: _decoder(hints[item.name]) for item in fields}
+    return _Reader(
+        known=dict.fromkeys(item.name for item in fields),
+        required=frozenset(item.name for item in fields if item.default is missing and item.default_factory is missing),
+        floats=tuple(name for name, decode in decoders.items() if decode is _float),
+        made={name: decode for name, decode in decoders.items() if decode is not None and decode is not _float},
+    )
 
 
 @lru_cache(maxsize=1024)
-def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Origin and arguments of a type."""
-    return typing.get_origin(hint), typing.get_args(hint)
-
-
-@lru_cache(maxsize=1024)
-def _scalar(hint: Any) -> type | None:
-    """float for numbers that JSON may have written as whole ones, object for other values that stay as they are; None
-    for what has to be made from its parts. Optional ones count as what they are when they are there."""
-    origin, arguments = _parts(hint)
+def _decoder(hint: Any) -> _Decode | None:
+    """What makes a value of a type; None where it stays as it is."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         options = [item for item in arguments if item is not type(None)]
-        return _scalar(options[0]) if len(options) == 1 else None
+        decode = _decoder(options[0]) if len(options) == 1 else None
+        return decode if decode is None or decode is _float else _optional(decode)
     if hint is float:
-        return float
-    return object if hint in (Any, str, int, bool) else None
-
-
-@lru_cache(maxsize=256)
-def _hints(cls: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields; working them out takes longer than all the rest of reading a file."""
-    return typing.get_type_hints(cls)
-
-
-def _decode(hint: Any, data: Any, where: str) -> Any:
-    scalar = _scalar(hint)
-    if scalar is not None:
-        return float(data) if scalar is float and type(data) is int else data
-    origin, arguments = _parts(hint)
-    if origin in (types.UnionType, typing.Union):
-        if data is None and type(None) in arguments:
-            return None
-        options = [item for item in arguments if item is not type(None)]
-        return _decode(options[0], data, where) if len(options) == 1 else data
+        return _float
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return from_plain(hint, data, where)
+        return partial(from_plain, hint)
     if origin is tuple:
-        items = list(data)
-        each = [arguments[0]] * len(items) if len(arguments) == 2 and arguments[1] is Ellipsis else list(arguments)
-        return tuple(
-            _decode(kind, item, f"{where}[{index}]") for index, (kind, item) in enumerate(zip(each, items, strict=True))
-        )
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        scalar = _scalar(arguments[1])
-        if scalar is float:
-            return {key: float(item) if type(item) is int else item for key, item in data.items()}
-        if scalar is not None:
-            return dict(data)
-        return {key: _decode(arguments[1], item, f"{where}[{key}]") for key, item in data.items()}
-    if hint is Path:
-        return Path(data)
-    return data
+        return _tuple(arguments)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping(_decoder(arguments[1]))
+    return (lambda data, where: Path(data)) if hint is Path else None
+
+
+def _float(data: Any, where: str) -> Any:
+    return float(data) if type(data) is int else data
+
+
+def _optional(decode: _Decode) -> _Decode:
+    return lambda data, where: None if data is None else decode(data, where)
+
+
+def _mapping(decode: _Decode | None) -> _Decode:
+    if decode is None:
+        return lambda data, where: dict(data)
+    if decode is _float:
+        return lambda data, where: {key: float(item) if type(item) is int else item for key, item in data.items()}
+    return lambda data, where: {key: decode(item, f"{where}[{key}]") for key, item in data.items()}
+
+
+def _tuple(arguments: tuple[Any, ...]) -> _Decode:
+    alike = len(arguments) == 2 and arguments[1] is Ellipsis
+    decoders = [_decoder(item) for item in arguments if item is not Ellipsis]
+
+    def make(data: Any, where: str) -> Any:
+        each = decoders * len(data) if alike else decoders
+        pairs = enumerate(zip(each, data, strict=True))
+        return tuple(item if decode is None else decode(item, f"{where}[{index}]") for index, (decode, item) in pairs)
+
+    return make
