@@ -112,10 +112,11 @@ def write_json(path: Path, data: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """The JSON value in ``path``. Raises ValueError that names the file when it is not JSON."""
     try:
-        return json.loads(path.read_bytes())
+        with open(path, "rb") as stream:
+            return json.loads(stream.read())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); delete it or restore it from a copy") from error
 

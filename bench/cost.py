@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.job_records import JobRecords
 from bench.lives import lives
-from bench.plan import Job, study_jobs
+from bench.run_spec import RunSpec
 from bench.store import RunFolder, Store
 from bench.study import Study
 
@@ -51,11 +51,10 @@ class RunCost:
 
 def study_costs(study: Study, store: Store) -> list[RunCost]:
     """The cost of every row on every data set, in the order of the study."""
-    rows: dict[tuple[str, str], list[Job]] = {}
-    for job in study_jobs(study):
-        if job.kind == "train":
-            rows.setdefault((job.label, job.dataset), []).append(job)
-    return [_cost(jobs, store) for jobs in rows.values()]
+    rows: dict[tuple[str, str], list[RunSpec]] = {}
+    for row, dataset, _, run in study.cells():
+        rows.setdefault((row.label, dataset.ref.name), []).append(run)
+    return [_cost(label, dataset, runs, store) for (label, dataset), runs in rows.items()]
 
 
 def told_cost(study: Study, store: Store) -> str:
@@ -76,16 +75,11 @@ def told_cost(study: Study, store: Store) -> str:
     return f"training, by measured speed: {'; '.join(parts)} (row by row: cluster cost {study.name})"
 
 
-def _cost(jobs: list[Job], store: Store) -> RunCost:
-    first = jobs[0]
-    assert first.run is not None
-    training = first.run.training
-    cost = RunCost(
-        label=first.label, dataset=first.dataset, runs=len(jobs), images=training.steps * training.batch_images
-    )
-    for job in jobs:
-        assert job.run is not None
-        folder = store.run(job.run)
+def _cost(label: str, dataset: str, runs: list[RunSpec], store: Store) -> RunCost:
+    training = runs[0].training
+    cost = RunCost(label=label, dataset=dataset, runs=len(runs), images=training.steps * training.batch_images)
+    for run in runs:
+        folder = store.run(run)
         speed = folder.status().images_per_s
         if speed:
             provenance = folder.provenance()
@@ -99,7 +93,7 @@ def _cost(jobs: list[Job], store: Store) -> RunCost:
                 runs=cost.runs,
                 images=cost.images,
                 images_per_s=speed,
-                ranks=ranks_of(job.key, store),
+                ranks=ranks_of(f"train-{run.run_id}", store),
                 on_gpus=bool(gpus),
                 memory_gib=_memory_gib(folder),
                 hardware=str(gpus[0] if gpus else told.get("processor", "")),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Literal
 
 from bench.evaluation.protocols import get_protocol
@@ -51,7 +52,7 @@ class Job:
     evaluation: EvaluationSpec | None = None
     """Set for evaluations."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Equal for equal work, in whatever study it occurs."""
         if self.evaluation is not None:
@@ -155,13 +156,15 @@ def _cell_jobs(row: Row, dataset: StudyDataset, seed: int, run: RunSpec, weights
     return [train, judge]
 
 
-def job_state(store: Store, job: Job, scheduled: Scheduled | None = None) -> JobState:
+def job_state(
+    store: Store, job: Job, scheduled: Scheduled | None = None, records: JobRecords | None = None
+) -> JobState:
     """What the store holds of ``job``, with what its scheduler was heard to say.
 
-    Without that, what the records of the store say alone: no scheduler is asked here.
+    Without that, what ``records``, those of the store, say alone: no scheduler is asked here.
     """
     if scheduled is None:
-        record = JobRecords(store).latest(job.key)
+        record = (records or JobRecords(store)).latest(job.key)
         if record is not None:
             scheduled = local_state(store, job.key, record) if record.scheduler == LOCAL else record.scheduled()
     if job.evaluation is not None:

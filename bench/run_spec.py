@@ -143,7 +143,7 @@ class RunSpec:
         """
         return content_hash(self._identity())[:12]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Folder name of the run: readable, and unique by its run_id."""
         height, width = self.dataset.size

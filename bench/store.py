@@ -16,7 +16,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -217,12 +217,12 @@ class RunFolder:
 
     def status(self) -> RunStatus:
         """The state as the folder tells it; a running one without a sign of life for two minutes counts as failed."""
-        path = self.path / "status.json"
+        path = f"{self.path}{os.sep}status.json"
         try:
             data = read_json(path)
         except FileNotFoundError:
             return RunStatus(state="pending")
-        status = from_plain(RunStatus, data, str(path))
+        status = from_plain(RunStatus, data, path)
         if status.state == "running" and not _alive(status, self.path):
             silent = time.time() - status.updated
             why = f"{SILENT} on {status.host} (pid {status.pid}, last sign of life {silent:.0f} s ago)"
@@ -243,7 +243,7 @@ class RunFolder:
 
     def provenance(self) -> dict[str, Any]:
         try:
-            data: dict[str, Any] = read_json(self.path / "provenance.json")
+            data: dict[str, Any] = read_json(f"{self.path}{os.sep}provenance.json")
         except FileNotFoundError:
             return {}
         return data
@@ -280,6 +280,7 @@ class Store:
         self.root = Path(root)
         # Kept, since joining paths takes a third of the time of `status` where there are thousands of runs.
         self._runs, self._evaluations, self._jobs = (self.root / name for name in ("runs", "evaluations", "jobs"))
+        self._finished = f"{self._evaluations}{os.sep}%s{os.sep}evaluation.json"
 
     def run(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self._runs / spec.name)
@@ -318,16 +319,16 @@ class Store:
 
     def evaluation(self, eval_id: str) -> Evaluation | None:
         """The finished evaluation, or None."""
-        path = self.evaluation_folder(eval_id) / "evaluation.json"
+        path = self._finished % eval_id
         try:
             data = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return from_plain(Evaluation, data, str(path))
+        return from_plain(Evaluation, data, path)
 
     def score(self, eval_id: str, metric: str) -> Score | None:
         """One score of a finished evaluation, the rest of which is not checked; None where it was not measured."""
-        path = self.evaluation_folder(eval_id) / "evaluation.json"
+        path = self._finished % eval_id
         try:
             found = read_json(path).get("scores", {}).get(metric)
         except FileNotFoundError:
@@ -336,7 +337,7 @@ class Store:
 
     def is_evaluated(self, eval_id: str) -> bool:
         """Whether the evaluation is finished; its file is not read."""
-        return (self.evaluation_folder(eval_id) / "evaluation.json").is_file()
+        return os.path.isfile(self._finished % eval_id)
 
     def evaluation_error(self, eval_id: str) -> str:
         """The line of the traceback that names the error, or nothing where the evaluation has not failed."""
@@ -359,11 +360,17 @@ class Store:
                 if found is not None:
                     yield found
 
-    def evaluated_subjects(self) -> Iterator[tuple[str, str | None]]:
-        """(eval id, subject) of every finished evaluation, read no further; None where a file names no subject."""
+    def evaluated_subjects(self, known: Mapping[str, str] | None = None) -> Iterator[tuple[str, str | None]]:
+        """(eval id, subject) of every finished evaluation, read no further; None where a file names no subject.
+
+        Files of the ids in ``known`` are not read: it tells their subjects.
+        """
         folder = self.root / "evaluations"
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         for name in names:
+            if known and name in known:
+                yield name, known[name]
+                continue
             try:
                 with (folder / name / "evaluation.json").open(encoding="utf-8") as stream:
                     match = _SUBJECT.search(stream.read())

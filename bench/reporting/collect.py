@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from bench.imports import EXTERNAL, Imported, evaluation_of_import, read_import
@@ -80,19 +81,33 @@ class _Found(NamedTuple):
 
 
 class Collector:
-    """Reads a store, each file at most once."""
+    """Reads a store, each file at most once, however often the rows of a study are asked for."""
 
     def __init__(self, store: Store, *, mix_protocols: bool = False) -> None:
         self.store = store
         self.mix_protocols = mix_protocols
         """Whether an evaluation by another protocol may stand in for a missing one."""
         self._weights_known: dict[str, dict[str, str]] = {}
+        self._rows_known: dict[tuple[int, int, bool], tuple[Study, StudyDataset, list[MeasuredRow]]] = {}
+        self._specs_known: dict[str, EvaluationSpec] = {}
+        self._exact_known: dict[str, Evaluation | None] = {}
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
 
     def rows(self, study: Study, dataset: StudyDataset, *, external: bool = False) -> list[MeasuredRow]:
         """Every row of the study, its imports, with ``external`` what else was made elsewhere, the real images last."""
-        rows = [self._row(study, row, dataset) for row in study.rows]
+        key = id(study), id(dataset), external
+        known = self._rows_known.get(key)
+        if known is None:
+            known = self._rows_known[key] = study, dataset, self._read_rows(study, dataset, external)
+        return known[2]
+
+    def _read_rows(self, study: Study, dataset: StudyDataset, external: bool) -> list[MeasuredRow]:
+        # First what is there under its own id: whatever is missing then sends us through the rest of the store alone.
+        runs = [[study.run(row, dataset, seed) for seed in study.seeds] for row in study.rows]
+        for run in chain.from_iterable(runs):
+            self._exact(self._spec(run, dataset))
+        rows = [self._row(row, own, dataset) for row, own in zip(study.rows, runs, strict=True)]
         rows += [self._imported(name, None, name, dataset) for name in study.imports]
         if external:
             rows += self._others_from_outside(dataset, rows)
@@ -100,9 +115,8 @@ class Collector:
             rows.append(MeasuredRow(label=REAL_LABEL, row=None, seeds=(self._real(dataset),)))
         return rows
 
-    def _row(self, study: Study, row: Row, dataset: StudyDataset) -> MeasuredRow:
+    def _row(self, row: Row, runs: Sequence[RunSpec], dataset: StudyDataset) -> MeasuredRow:
         """The row's runs, or, where the store has none of them, the pictures imported under the variant's name."""
-        runs = [study.run(row, dataset, seed) for seed in study.seeds]
         seeds = tuple(self._seed(run, dataset) for run in runs)
         name = row.variant.name
         pairs = zip(seeds, runs, strict=True)
@@ -164,6 +178,17 @@ class Collector:
             others.append(MeasuredRow(label=label, row=None, seeds=(seed,), external=name))
         return others
 
+    def _spec(self, run: RunSpec, dataset: StudyDataset) -> EvaluationSpec:
+        key = f"{run.run_id}-{dataset.protocol}"
+        if key not in self._specs_known:
+            self._specs_known[key] = evaluation_of(run, dataset, self._weights(dataset))
+        return self._specs_known[key]
+
+    def _exact(self, spec: EvaluationSpec) -> Evaluation | None:
+        if spec.eval_id not in self._exact_known:
+            self._exact_known[spec.eval_id] = self.store.evaluation(spec.eval_id)
+        return self._exact_known[spec.eval_id]
+
     def _weights(self, dataset: StudyDataset) -> dict[str, str]:
         """Asked for once, however many runs there are."""
         if dataset.protocol not in self._weights_known:
@@ -187,7 +212,7 @@ class Collector:
         )
 
     def _seed(self, run: RunSpec, dataset: StudyDataset) -> Measured:
-        spec = evaluation_of(run, dataset, self._weights(dataset))
+        spec = self._spec(run, dataset)
         found = self._evaluation(spec)
         state: CellState
         state, detail = ("value", "") if found.evaluation else self._state(run, spec)
@@ -218,7 +243,7 @@ class Collector:
 
         With ``mix_protocols`` also one by another protocol, of the same name and the newest version where there is one.
         """
-        exact = self.store.evaluation(spec.eval_id)
+        exact = self._exact(spec)
         if exact is not None:
             return _Found(exact)
         of_subject = self._of_subject(spec.subject)
@@ -249,9 +274,13 @@ class Collector:
 
     @cached_property
     def _by_subject(self) -> dict[str, list[str]]:
-        """Ids of the store's evaluations by subject; no more is read of their files: there may be thousands."""
+        """Ids of the store's evaluations by subject; no more is read of their files: there may be thousands.
+
+        Of those that were read already nothing is.
+        """
         found: dict[str, list[str]] = {}
-        for eval_id, subject in self.store.evaluated_subjects():
+        read = {eval_id: item.spec.subject for eval_id, item in self._exact_known.items() if item is not None}
+        for eval_id, subject in self.store.evaluated_subjects(read):
             if subject is not None:
                 found.setdefault(subject, []).append(eval_id)
             else:

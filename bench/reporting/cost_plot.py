@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cost import ranks_of
+from bench.cost import RunCost
 from bench.evaluation.metric_table import METRICS
 from bench.reporting.capacity import Point, draw_point, limit_scores, panels_for, scale_count
 from bench.reporting.collect import MeasuredRow
@@ -22,11 +22,8 @@ from bench.reporting.material import (
     spread_words,
 )
 from bench.reporting.style import SOFT, Drawn, Kind, save, settle, styled
-from bench.store import Store
 
 _PANEL_IN = (3.6, 2.7)
-MULTIPLY_ADDS = "generator_multiply_adds"
-"""Of one image; in a run's provenance, where they were counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,37 +32,25 @@ class Cost:
 
     key: str
     axis: str
-    of: Callable[[MeasuredRow, Store], float | None]
+    of: Callable[[MeasuredRow, RunCost | None], float | None]
+    """From a row and the cost of its first measured run, as the tables have it; None where nothing is known."""
     lower_better: bool = True
 
 
-def _parameters(row: MeasuredRow, store: Store) -> float | None:
+def _parameters(row: MeasuredRow, cost: RunCost | None) -> float | None:
     return row.generator_parameters
 
 
-def _multiply_adds(row: MeasuredRow, store: Store) -> float | None:
-    counts = (seed.provenance.get(MULTIPLY_ADDS) for seed in row.seeds)
-    return next((float(count) for count in counts if isinstance(count, (int, float))), None)
+def _multiply_adds(row: MeasuredRow, cost: RunCost | None) -> float | None:
+    return cost.multiply_adds if cost is not None else None
 
 
-def _images_per_s(row: MeasuredRow, store: Store) -> float | None:
-    speeds = [store.run(seed.run).status().images_per_s for seed in row.seeds if seed.run is not None]
-    known = [speed for speed in speeds if speed]
-    return sum(known) / len(known) if known else None
+def _images_per_s(row: MeasuredRow, cost: RunCost | None) -> float | None:
+    return cost.images_per_s if cost is not None else None
 
 
-def _gpu_hours(row: MeasuredRow, store: Store) -> float | None:
-    """Of one run: its images over its images per second, times its ranks; None for runs without a GPU."""
-    hours: list[float] = []
-    for seed in row.seeds:
-        hardware = seed.provenance.get("hardware")
-        if seed.run is None or not isinstance(hardware, dict) or not hardware.get("gpus"):
-            continue
-        speed = store.run(seed.run).status().images_per_s
-        if speed:
-            images = seed.run.training.steps * seed.run.training.batch_images
-            hours.append(images / speed / 3600 * ranks_of(f"train-{seed.run.run_id}", store))
-    return sum(hours) / len(hours) if hours else None
+def _gpu_hours(row: MeasuredRow, cost: RunCost | None) -> float | None:
+    return cost.rank_hours if cost is not None and cost.on_gpus else None
 
 
 COSTS = (
@@ -112,7 +97,8 @@ def _points(material: Material, panel: Panel, metric: str, cost: Cost) -> list[P
         cell = panel.cell(index, metric)
         if panel.is_real(index) or cell is None or cell.value is None:
             continue
-        x = cost.of(item, material.store)
+        known = material.costs.get((item.label, panel.dataset.ref.name)) if item.row is not None else None
+        x = cost.of(item, known)
         if x:
             found.append(Point(index=index, label=material.label(index), x=x, cell=cell))
     return found
@@ -193,6 +179,7 @@ def _caption(material: Material, panel: Panel, metric: str, costs: Sequence[str]
     }
     return joined(
         f"{metric} ({METRICS[metric].meaning}) against {'; '.join(words[key] for key in costs)}.",
+        "Speed and cost: of each row's first measured run." if {"GPU-hours", "images/s"} & set(costs) else "",
         "Line: Pareto front by the means; a row below it is matched or beaten in both by another.",
         protocol_words([panel], [metric]),
         spread_words([panel], [metric]),

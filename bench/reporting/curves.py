@@ -25,6 +25,8 @@ SCORE, JUDGED = "score/", "judged/"
 """Keys of scores that the training itself took on its way, and of judged checkpoints of several steps."""
 MOST_POINTS = 160
 """A loss with more records is drawn as means of neighbouring ones."""
+MOST_SEEDS = 12
+"""Of a row with more seeds, the first so many are drawn: lines beyond them hide one another, and each is read whole."""
 _LOG_FROM = 30.0
 """Ratio of the largest to the smallest loss from which a panel is logarithmic."""
 
@@ -51,10 +53,13 @@ class Curve:
 
 
 def training_curves(material: Material, panel: Panel) -> list[Curve]:
-    """Losses and scores of every run on one data set: of mIoU and the Frechet distances, as far as they are known."""
+    """Losses and scores on one data set, of the first ``MOST_SEEDS`` runs of each row that have begun.
+
+    Scores are mIoU and the Frechet distances, as far as they are known.
+    """
     found: list[Curve] = []
     for index, item in enumerate(panel.measured):
-        for seed in item.seeds:
+        for seed in [seed for seed in item.seeds if seed.provenance][:MOST_SEEDS]:
             if seed.run is not None:
                 found += _recorded(material.store, seed.run, index)
                 found += _judged(material.store, panel, seed, seed.run, index)
@@ -281,9 +286,11 @@ def _legend(figure: Any, material: Material, curves: Sequence[Curve], free: Any)
         figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)), handlelength=2.6)
 
 
-def _seed_words(curves: Sequence[Curve]) -> str:
+def _seed_words(panel: Panel, curves: Sequence[Curve]) -> str:
     seeds = len({curve.seed for curve in curves})
-    return f"Thick: mean over {seeds} seeds, as far as all have come; thin: each seed." if seeds > 1 else "One seed."
+    begun = max(sum(bool(seed.provenance) for seed in item.seeds) for item in panel.measured)
+    of = f"the first {MOST_SEEDS} seeds of {begun:,}" if begun > MOST_SEEDS else f"{seeds} seeds"
+    return f"Thick: mean over {of}, as far as all have come; thin: each of them." if seeds > 1 else "One seed."
 
 
 def _score_caption(material: Material, panel: Panel, curves: Sequence[Curve]) -> str:
@@ -296,7 +303,7 @@ def _score_caption(material: Material, panel: Panel, curves: Sequence[Curve]) ->
         f"Scores during training on {panel.table.dataset}.",
         f"Taken by the training on its way {told}; they are no table's numbers." if on_the_way else "",
         f"Whole split: checkpoints judged by the table's protocol ({'; '.join(judged)})." if judged else "",
-        _seed_words(curves),
+        _seed_words(panel, curves),
         selection_words(material, [panel]),
         "Rings: the reported checkpoints." if best else "",
         sign_words([panel]),
@@ -308,7 +315,7 @@ def _loss_caption(panel: Panel, curves: Sequence[Curve]) -> str:
     thinned_words = f", thinned to at most {MOST_POINTS} points" if longest > MOST_POINTS else ""
     return joined(
         f"Weighted losses on {panel.table.dataset}, means between two records{thinned_words}.",
-        _seed_words(curves),
+        _seed_words(panel, curves),
         "Losses of rows with different recipes (hinge, least squares) are not on one scale.",
         sign_words([panel]),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from bench.cost import RunCost, study_costs
 from bench.evaluation.metric_table import METRICS
 from bench.plan import REAL_LABEL
 from bench.reporting.cells import Cell, Table
@@ -69,6 +70,11 @@ class Material:
         return self.look(min(group))
 
     @cached_property
+    def costs(self) -> dict[tuple[str, str], RunCost]:
+        """By row label and data set."""
+        return {(cost.label, cost.dataset): cost for cost in study_costs(self.study, self.store)}
+
+    @cached_property
     def families(self) -> list[tuple[int, ...]]:
         """Positions of the rows that are one architecture at several widths."""
         return families(self.study.rows)
@@ -79,12 +85,14 @@ class Material:
         return row.label + row.marks
 
 
-def gather(study: Study, store: Store, tables: Sequence[Table]) -> Material:
+def gather(study: Study, store: Store, tables: Sequence[Table], collector: Collector | None = None) -> Material:
     """Everything that figures need; ``tables`` are the study's, one for each data set in its order.
 
-    A table of several data sets side by side among them is passed over.
+    A table of several data sets side by side among them is passed over. ``collector`` is one that has read the store
+    already; one that mixes protocols is not asked, for figures show one alone.
     """
-    collector = Collector(store)
+    if collector is None or collector.mix_protocols:
+        collector = Collector(store)
     names = {dataset.ref.name for dataset in study.datasets}
     single = [table for table in tables if table.dataset in names]
     panels = [

@@ -27,14 +27,23 @@ class Asked:
     intervals: Intervals
     costs: Mapping[tuple[str, str], RunCost] = field(default_factory=dict)
     """By row label and data set; empty where no cost is asked for."""
+    made: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    """Cells that were made for another table of the same, by column and row label; those of cost are not among them."""
 
 
 def measured_cell(asked: Asked, column: Column, item: MeasuredRow) -> Cell:
     """The cell of ``item`` in a column of any kind but ``delta``."""
-    if column.kind == "metric":
-        return metric_cell(asked, column.metric, item)
     if column.kind == "cost":
         return cost_cell(asked, column.key.partition(":")[2], item)
+    key = column.key, item.label
+    if key not in asked.made:
+        asked.made[key] = _made_cell(asked, column, item)
+    return asked.made[key]
+
+
+def _made_cell(asked: Asked, column: Column, item: MeasuredRow) -> Cell:
+    if column.kind == "metric":
+        return metric_cell(asked, column.metric, item)
     if column.kind == "paper":
         _, _, rest = column.key.partition(":")
         return paper_cell(_published(asked.study, item, rest.rpartition(":")[0], column.metric))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.atomic import written_beside
 from bench.reporting.cells import Table
+from bench.reporting.collect import Collector
 from bench.reporting.html import Picture
 from bench.reporting.material import gather
 from bench.reporting.style import Drawn, Kind
@@ -25,11 +26,13 @@ def study_plots(
     *,
     kinds: Sequence[Kind] = ("svg", "png"),
     curves: bool = True,
+    collector: Collector | None = None,
 ) -> list[Drawn]:
     """Every figure that the store has the numbers for, written under ``out``.
 
     Score against parameters, bars, score against cost, width sweep, IoU by class, and with ``curves`` scores and
-    losses during training (reading every run's record takes as long as the rest where runs are long).
+    losses during training (reading every run's record takes as long as the rest where runs are long). ``collector``
+    is one that has read the store already.
     """
     from bench.reporting.bars import draw_bars
     from bench.reporting.capacity import draw_score_against_parameters
@@ -38,7 +41,7 @@ def study_plots(
     from bench.reporting.curves import draw_curves
     from bench.reporting.sweep import draw_width_sweep
 
-    material = gather(study, store, tables)
+    material = gather(study, store, tables, collector)
     drawn = [
         draw_score_against_parameters(material, out, kinds=kinds),
         draw_bars(material, out, kinds),

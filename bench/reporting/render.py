@@ -89,7 +89,7 @@ def report(
         from bench.reporting.plots import study_plots, write_captions
 
         single = [table for table in tables if not table.grouped]
-        drawn = study_plots(study, store, single, out, kinds=figures, curves=curves)
+        drawn = study_plots(study, store, single, out, kinds=figures, curves=curves, collector=collected.collector)
         files += [file for plot in drawn for file in plot.files]
         shown = [Picture(file=plot.shown, caption=plot.caption) for plot in drawn] + shown
         files.append(write_captions(out, shown))

@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.job_records import JobRecords
 from bench.lives import lives
 from bench.plan import Action, Job, Verb, job_state, study_jobs
 from bench.reporting.standing import ATTENTION, STANDS, STYLES, Stand, duration_text, standing
@@ -90,7 +91,7 @@ class StatusReader:
     """Reads how the jobs of a study stand, again and again; what is done is read once."""
 
     def __init__(self, study: Study, store: Store) -> None:
-        self.store, self.jobs = store, study_jobs(study)
+        self.store, self.jobs, self._records = store, study_jobs(study), JobRecords(store)
         self._done: dict[str, StatusLine] = {}
 
     def lines(self, heard: Mapping[str, Scheduled] | None = None) -> list[StatusLine]:
@@ -99,10 +100,10 @@ class StatusReader:
         for job in self.jobs:
             line = self._done.get(job.key)
             if line is None:
-                line = _line(job, self.store, (heard or {}).get(job.key))
+                line = _line(job, self.store, (heard or {}).get(job.key), self._records)
                 if line.state == "done":
                     self._done[job.key] = line
-            found.append(replace(line, job=job))
+            found.append(line if line.job is job else replace(line, job=job))
         return found
 
     def unfinished(self) -> list[str]:
@@ -115,8 +116,8 @@ def status_lines(study: Study, store: Store, heard: Mapping[str, Scheduled] | No
     return StatusReader(study, store).lines(heard)
 
 
-def _line(job: Job, store: Store, heard: Scheduled | None) -> StatusLine:
-    known = job_state(store, job, heard)
+def _line(job: Job, store: Store, heard: Scheduled | None, records: JobRecords) -> StatusLine:
+    known = job_state(store, job, heard, records)
     status, scheduled = known.status, known.scheduled
     if job.evaluation is not None and status.state == "failed":
         status = replace(status, updated=store.evaluation_error_time(job.evaluation.eval_id))
@@ -170,6 +171,8 @@ def _score(job: Job, store: Store, status: RunStatus) -> str:
             return ""
         return f"mIoU {score.value:.1f}" if score.value is not None else f"mIoU n/a ({score.reason})"
     assert job.run is not None
+    if not job.run.training.eval_every_steps:
+        return ""
     last = _last_score(store.run(job.run).metrics_file)
     return f"mIoU {last[1]:.1f} at step {last[0]}" if last else ""
 

@@ -37,13 +37,14 @@ class Collected:
 
     def __init__(self, study: Study, store: Store, options: ReportOptions = DEFAULT) -> None:
         self.study, self.store, self.options = study, store, options
-        collector = Collector(store, mix_protocols=options.mix_protocols)
+        self.collector = Collector(store, mix_protocols=options.mix_protocols)
         self.measured = [
-            (dataset, collector.rows(study, dataset, external=options.external)) for dataset in study.datasets
+            (dataset, self.collector.rows(study, dataset, external=options.external)) for dataset in study.datasets
         ]
         self.intervals = Intervals(store, options.interval)
-        self._unreadable = collector.unreadable
+        self._unreadable = self.collector.unreadable
         self._costs: dict[tuple[str, str], RunCost] | None = None
+        self._made: dict[str, dict[tuple[str, str], Cell]] = {dataset.ref.name: {} for dataset in study.datasets}
 
     def tables(self, *, cost: bool | None = None) -> list[Table]:
         """One table for each data set; ``cost``: with columns of cost, whatever the options say."""
@@ -57,6 +58,7 @@ class Collected:
                     protocol=get_protocol(dataset.protocol),
                     intervals=self.intervals,
                     costs=costs,
+                    made=self._made[dataset.ref.name],
                 ),
                 measured,
                 options,

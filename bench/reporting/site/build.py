@@ -30,7 +30,7 @@ from bench.reporting.site.folder import renewed
 from bench.reporting.site.pictures import GalleryView, Progress, gallery_view
 from bench.reporting.site.render import ASSETS, STATIC, page
 from bench.reporting.site.view import Note, TableView, table_view
-from bench.reporting.tables import study_tables
+from bench.reporting.tables import Collected
 from bench.store import Store
 from bench.study import Study
 
@@ -149,15 +149,14 @@ class _StudyMaker:
 
     def page(self) -> StudyPage:
         study = self.study
-        tables = study_tables(study, self.store)
-        collector = Collector(self.store)
-        measured = [(dataset, collector.rows(study, dataset)) for dataset in study.datasets]
+        collected = Collected(study, self.store)
+        tables, measured = collected.tables(), collected.measured
         seeds = [seed for _, rows in measured for row in rows for seed in row.seeds]
         every = [row for _, rows in measured for row in rows]
         judging = judged_with(every)
         views = self._views(tables)
         self.told(1, "plots")
-        plots = self._plots(tables)
+        plots = self._plots(tables, collected.collector)
         return StudyPage(
             title=study.title,
             question=study.question,
@@ -224,8 +223,10 @@ class _StudyMaker:
             (self.folder / file).write_text(text, encoding="utf-8")
         return tuple((what, f"{self.slug}/{file}") for _, file, what in _TEXTS)
 
-    def _plots(self, tables: Sequence[Table]) -> tuple[Plot, ...]:
-        drawn = study_plots(self.study, self.store, tables, self.folder, kinds=("svg",))  # the report draws other kinds
+    def _plots(self, tables: Sequence[Table], collector: Collector) -> tuple[Plot, ...]:
+        drawn = study_plots(  # the report draws other kinds too
+            self.study, self.store, tables, self.folder, kinds=("svg",), collector=collector
+        )
         return tuple(
             Plot(
                 address=f"{self.slug}/{item.shown.name}",
