@@ -115,7 +115,7 @@ def write_json(path: Path, data: Any) -> None:
 def read_json(path: Path | str) -> Any:
     """The JSON value in ``path``. Raises ValueError that names the file when it is not JSON."""
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", buffering=0) as stream:
             return json.loads(stream.read())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); delete it or restore it from a copy") from error

@@ -9,6 +9,8 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from json.encoder import encode_basestring_ascii
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -70,11 +72,16 @@ writing those out takes longer than all the rest of a run's identity."""
 
 def _text(value: Any) -> str:
     """:func:`semantic` of ``value`` as JSON with sorted keys and without spaces."""
-    if value is None or type(value) in (str, int, bool):
+    kind = type(value)
+    if kind is str:
+        return encode_basestring_ascii(value)
+    if kind is int:
+        return repr(value)
+    if value is None or kind is bool:
         return json.dumps(value)
     if isinstance(value, Mapping):
-        items = sorted(((str(key), item) for key, item in value.items()), key=lambda pair: pair[0])
-        return "{" + ",".join(f"{json.dumps(key)}:{_text(item)}" for key, item in items) + "}"
+        items = sorted(((str(key), item) for key, item in value.items()), key=itemgetter(0))
+        return "{" + ",".join([f"{encode_basestring_ascii(key)}:{_text(item)}" for key, item in items]) + "}"
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return json.dumps(semantic(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     known = _texts.get(id(value))
@@ -94,7 +101,7 @@ def from_plain(cls: type[T], data: Any, where: str = "") -> T:
     Raises ValueError naming the place and the fields for unknown or missing ones.
     """
     place = where or cls.__name__
-    if not isinstance(data, Mapping):
+    if type(data) is not dict and not isinstance(data, Mapping):
         raise ValueError(f"{place}: expected the fields of {cls.__name__}, found {data!r}")
     reader = _reader(cls)  # type: ignore[arg-type]  # classes are hashable
     if not data.keys() <= reader.known.keys():
@@ -176,7 +183,14 @@ def _mapping(decode: _Decode | None) -> _Decode:
         return lambda data, where: dict(data)
     if decode is _float:
         return lambda data, where: {key: float(item) if type(item) is int else item for key, item in data.items()}
-    return lambda data, where: {key: decode(item, f"{where}[{key}]") for key, item in data.items()}
+
+    def make(data: Any, where: str) -> Any:
+        try:
+            return {key: decode(item, where) for key, item in data.items()}
+        except ValueError:  # once more, to name the key
+            return {key: decode(item, f"{where}[{key}]") for key, item in data.items()}
+
+    return make
 
 
 def _tuple(arguments: tuple[Any, ...]) -> _Decode:

@@ -361,10 +361,7 @@ class Store:
                     yield found
 
     def evaluated_subjects(self, known: Mapping[str, str] | None = None) -> Iterator[tuple[str, str | None]]:
-        """(eval id, subject) of every finished evaluation, read no further; None where a file names no subject.
-
-        Files of the ids in ``known`` are not read: it tells their subjects.
-        """
+        """(eval id, subject) of every finished evaluation; None where it names none. Those ``known`` are not read."""
         folder = self.root / "evaluations"
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
         for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,11 @@ from bench.cli.options import (
     RanksOption,
     StoreOption,
 )
+
+if TYPE_CHECKING:
+    from bench.reporting.options import ReportOptions
+    from bench.store import Store
+    from bench.study import Study
 
 RetryOption = Annotated[bool, typer.Option(help="Whether failed jobs are tried again.")]
 
@@ -184,15 +189,24 @@ def report(
     on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
     row fails.
     """
+    from bench.reporting.forks import garbage_kept
     from bench.reporting.options import ReportOptions
 
     opened = store_in(store)
     study = study_of(name, data, seeds, opened)
     options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)
-    if form == "all" and compare is None:
-        rule = gallery_options.gallery_rule(gallery_kind, gallery_images, gallery_seed, gallery_row)
-        write_report(study, opened, out, console_here(), options, rule)
-        return
+    with garbage_kept():
+        if form == "all" and compare is None:
+            rule = gallery_options.gallery_rule(gallery_kind, gallery_images, gallery_seed, gallery_row)
+            write_report(study, opened, out, console_here(), options, rule)
+        else:
+            _print_report(study, opened, form, compare, options)
+
+
+def _print_report(
+    study: Study, opened: Store, form: str, compare: tuple[str, str] | None, options: ReportOptions
+) -> None:
+    """One format, or the comparison of two rows, to standard output."""
     from bench.reporting.render import render
     from bench.reporting.tables import Collected
 

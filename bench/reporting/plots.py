@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.atomic import written_beside
@@ -16,6 +16,8 @@ from bench.store import Store
 from bench.study import Study
 
 CAPTIONS_FILE = "captions.json"
+_LONGEST_FIRST = ("curves", "cost", "bars", "classes", "parameters", "width")
+"""The order in which figures are begun, so that two processes end together."""
 
 
 def study_plots(
@@ -39,18 +41,26 @@ def study_plots(
     from bench.reporting.classes import draw_class_iou
     from bench.reporting.cost_plot import draw_score_against_cost
     from bench.reporting.curves import draw_curves
+    from bench.reporting.forks import in_forks
+    from bench.reporting.style import load_matplotlib
     from bench.reporting.sweep import draw_width_sweep
 
     material = gather(study, store, tables, collector)
-    drawn = [
-        draw_score_against_parameters(material, out, kinds=kinds),
-        draw_bars(material, out, kinds),
-        *draw_score_against_cost(material, out, kinds=kinds),
-        draw_width_sweep(material, out, kinds),
-        *draw_class_iou(material, out, kinds),
-        *(draw_curves(material, out, kinds) if curves else []),
-    ]
-    return [figure for figure in drawn if figure is not None]
+    tasks: dict[str, Callable[[], list[Drawn] | Drawn | None]] = {
+        "parameters": lambda: draw_score_against_parameters(material, out, kinds=kinds),
+        "bars": lambda: draw_bars(material, out, kinds),
+        "cost": lambda: draw_score_against_cost(material, out, kinds=kinds),
+        "width": lambda: draw_width_sweep(material, out, kinds),
+        "classes": lambda: draw_class_iou(material, out, kinds),
+        "curves": lambda: draw_curves(material, out, kinds) if curves else None,
+    }
+    load_matplotlib()
+    drawn = dict(zip(_LONGEST_FIRST, in_forks([tasks[name] for name in _LONGEST_FIRST]), strict=True))
+    found: list[Drawn] = []
+    for name in tasks:
+        figures = drawn[name]
+        found += [figures] if isinstance(figures, Drawn) else figures or []
+    return found
 
 
 def write_captions(out: Path, pictures: Sequence[Picture]) -> Path:

@@ -18,6 +18,7 @@ from rich.text import Text
 from bench.job_records import JobRecords
 from bench.lives import lives
 from bench.plan import Action, Job, Verb, job_state, study_jobs
+from bench.reporting.forks import garbage_kept
 from bench.reporting.standing import ATTENTION, STANDS, STYLES, Stand, duration_text, standing
 from bench.scheduler import Scheduled
 from bench.signs import signs
@@ -97,13 +98,14 @@ class StatusReader:
     def lines(self, heard: Mapping[str, Scheduled] | None = None) -> list[StatusLine]:
         """One line for every job, in the order of execution; ``heard`` is what a scheduler said, by job key."""
         found = []
-        for job in self.jobs:
-            line = self._done.get(job.key)
-            if line is None:
-                line = _line(job, self.store, (heard or {}).get(job.key), self._records)
-                if line.state == "done":
-                    self._done[job.key] = line
-            found.append(line if line.job is job else replace(line, job=job))
+        with garbage_kept():
+            for job in self.jobs:
+                line = self._done.get(job.key)
+                if line is None:
+                    line = _line(job, self.store, (heard or {}).get(job.key), self._records)
+                    if line.state == "done":
+                        self._done[job.key] = line
+                found.append(line if line.job is job else replace(line, job=job))
         return found
 
     def unfinished(self) -> list[str]:
@@ -171,8 +173,6 @@ def _score(job: Job, store: Store, status: RunStatus) -> str:
             return ""
         return f"mIoU {score.value:.1f}" if score.value is not None else f"mIoU n/a ({score.reason})"
     assert job.run is not None
-    if not job.run.training.eval_every_steps:
-        return ""
     last = _last_score(store.run(job.run).metrics_file)
     return f"mIoU {last[1]:.1f} at step {last[0]}" if last else ""
 

@@ -124,6 +124,13 @@ def row_marks(rows: Sequence[Row]) -> list[Mark]:
     return [marks[index] for index in range(len(rows))]
 
 
+def load_matplotlib() -> None:
+    """Load what every figure needs, so that processes forked afterwards have it."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure  # noqa: F401
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """The settings above for the figures made inside, nothing for those outside."""

@@ -29,7 +29,6 @@ def line_with(text: str, *words: str) -> str:
 
 def test_status_tells_progress_speed_time_left_score_and_error(partial: FakeStore) -> None:
     folder = partial.store.run(partial.run_spec("pix2pixHD++"))
-    assert partial.run_spec("pix2pixHD++").training.eval_every_steps
     rows = [{"step": 100, "score/mIoU": 12.5}, {"step": 150, "score/mIoU": 17.25}, {"step": 180, "loss/G": 1.0}]
     folder.metrics_file.write_text("\n".join(json.dumps(row) for row in rows) + '\n{"step": 18', encoding="utf-8")
     text = text_of(status_table(status_lines(partial.study, partial.store)))
