@@ -13,7 +13,7 @@ import pytest
 from baselines.registry import get_variant
 from baselines.sweeps import width_sweep
 from bench.plan import evaluation_of
-from bench.reporting import bars, capacity, classes, cost_plot, curves, sweep
+from bench.reporting import bars, capacity, classes, cost_plot, curves, forks, sweep
 from bench.reporting.cost_plot import pareto_front
 from bench.reporting.families import families
 from bench.reporting.material import Material, gather
@@ -51,6 +51,7 @@ def caught(monkeypatch: pytest.MonkeyPatch) -> Caught:
 
     for module in (bars, capacity, classes, cost_plot, curves, sweep):
         monkeypatch.setattr(module, "save", keep)
+    monkeypatch.setattr(forks, "in_forks", lambda tasks: [task() for task in tasks])  # what forks draw is not seen here
     return found
 
 
@@ -255,6 +256,18 @@ def test_curves_are_losses_and_scores_with_what_they_were_made_by(tmp_path: Path
     losses = [curve for curve in found if curve.key.startswith("generator")]
     steps, values = curves.mean_over_seeds(losses)
     assert (steps.tolist(), values.tolist()) == ([10], [11.5])
+
+
+def test_of_rows_with_many_seeds_the_curves_of_the_first_are_drawn(tmp_path: Path, caught: Caught) -> None:
+    fake = FakeStore(make_study(seeds=tuple(range(15))), Store(tmp_path / "store"))
+    for seed in range(15):
+        if seed != 3:
+            record(fake, "SPADE decoder", seed, [{"step": 10, "generator/adversarial": float(seed)}], state="done")
+    material = material_of(fake)
+    found = curves.training_curves(material, material.panels[0])
+    assert [curve.seed for curve in found] == [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    (drawn,) = curves.draw_curves(material, tmp_path)
+    assert "mean over the first 12 seeds of 14, as far as" in drawn.caption
 
 
 def test_judged_checkpoints_of_several_steps_are_a_curve(tmp_path: Path, caught: Caught) -> None:
