@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
+from itertools import product
 from typing import Literal
 
 from bench.evaluation.protocols import get_protocol
 from bench.evaluation.weights import weights_sha256
+from bench.imports import read_import
 from bench.job_records import JobRecords
 from bench.local_queue import LOCAL, local_state
 from bench.plain import content_hash
@@ -76,6 +78,8 @@ class JobState:
     """Not looked for where the training is done."""
     scheduled: Scheduled | None = None
     """None: it was never handed to a scheduler."""
+    imported: str = ""
+    """Name of the system whose imported pictures stand in the job's row, which has no run of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +214,9 @@ def _decide(job: Job, state: JobState, training: tuple[Action, JobState] | None,
     status, scheduled = state.status, state.scheduled
     if status.state == "done":
         return Action(verb=Verb.SKIP, job=job, reason="finished")
+    if state.imported:
+        told = f"the pictures imported as {state.imported} stand here; to train it, delete their folder under imports/"
+        return Action(verb=Verb.SKIP, job=job, reason=told)
     if status.state == "running":
         where = f" on {status.host}" if status.host else ""
         return Action(verb=Verb.WAIT, job=job, reason=f"running{where}, {status.fraction:.0%}")
@@ -322,7 +329,22 @@ def study_states(
     """Every job of a study with its state; ``scheduled`` is what a scheduler was heard to say, by job key."""
     jobs = study_jobs(study)
     heard = scheduled or {}
-    return jobs, {job.key: job_state(store, job, heard.get(job.key)) for job in jobs}
+    states = {job.key: job_state(store, job, heard.get(job.key)) for job in jobs}
+    stand_ins = _stand_ins(study, store, states)
+    filled = {job.key: stand_ins[job.run.run_id] for job in jobs if job.run and job.run.run_id in stand_ins}
+    return jobs, states | {key: replace(states[key], imported=name) for key, name in filled.items()}
+
+
+def _stand_ins(study: Study, store: Store, states: Mapping[str, JobState]) -> dict[str, str]:
+    """By run_id: under which name the pictures were imported that stand for a row of which nothing has begun."""
+    found: dict[str, str] = {}
+    for row, dataset in product(study.rows, study.datasets):
+        runs = [study.run(row, dataset, seed) for seed in study.seeds]
+        known = [states[f"train-{run.run_id}"] for run in runs]
+        begun = any(state.status.state != "pending" or state.has_checkpoint or state.scheduled for state in known)
+        if not begun and read_import(store, row.variant.name, dataset.ref) is not None:
+            found |= {run.run_id: row.variant.name for run in runs}
+    return found
 
 
 def plan_study(

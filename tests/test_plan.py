@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.imports import Imported, write_import
 from bench.plan import Action, JobState, Verb, job_state, plan, plan_study, study_jobs, summary
 from bench.store import EvaluationSpec, RunStatus, Store
 from bench.study import Study
@@ -173,3 +174,30 @@ def test_a_study_is_validated() -> None:
         replace(STUDY, seeds=(1, 1))
     with pytest.raises(ValueError, match="protocol paper2019-coco@1 judges coco_stuff, not synthetic"):
         replace(STUDY, datasets=(replace(STUDY.datasets[0], protocol="paper2019-coco"),))
+
+
+def test_a_row_that_imported_pictures_fill_is_not_trained(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    reference = STUDY.datasets[0].ref
+    imported = Imported(
+        name="pix2pixhd",
+        dataset=reference,
+        images=200,
+        sha256="0" * 64,
+        stored_sha256="0" * 64,
+        source="elsewhere",
+        imported_at="2026-01-01T00:00:00",
+    )
+    write_import(store, imported)
+    filled = "the pictures imported as pix2pixhd stand here; to train it, delete their folder under imports/"
+    assert told(plan_study(STUDY, store))[1:] == [
+        ("submit", "not in the store"),
+        ("submit", "not judged yet"),
+        ("skip", filled),
+        ("skip", filled),
+    ]
+    assert TRAIN_2.run is not None
+    folder = store.run(TRAIN_2.run)
+    folder.create(TRAIN_2.run)
+    folder.write_status(state="done", step=300, steps=300)
+    assert told(plan_study(STUDY, store))[3:] == [("skip", "finished"), ("submit", "not judged yet")]
