@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.data.dataset import Dataset
     from bench.synthesis.inputs import LabelInput
     from bench.synthesis.model import Synthesizer
-    from bench.synthesis.synthesize import Synthesized
+    from bench.synthesis.synthesize import Contact, Synthesized
 
 RunOption = Annotated[str | None, typer.Option("--run", metavar="RUN", help="A run of the store: name or run_id.")]
 CheckpointOption = Annotated[
@@ -250,7 +250,30 @@ def _tell(done: Synthesized) -> None:
             print(f"  {name} {value:.4f}  {MEANINGS[name]}")
         for name, why in done.diversity.missing.items():
             print(f"  {name} n/a     {why}")
+    _draw_contact(done.contact)
     print(f"written: {done.folder}  (contact.png, manifest.json)")
+
+
+def _draw_contact(shown: Contact) -> None:
+    """Label maps beside images: below the style images where there are any."""
+    from bench.reporting.grids import draw_multimodal_grid, draw_style_grid
+
+    names, images, about = shown.names, shown.images, shown.about
+    if any(style is not None for style in shown.styles):
+        draw_style_grid(
+            shown.styles,
+            shown.maps,
+            images,
+            shown.file,
+            style_labels=shown.captions,
+            map_labels=names,
+            caption=shown.title,
+            about=about,
+        )
+    else:
+        draw_multimodal_grid(
+            shown.maps, images, shown.file, z_labels=shown.captions, map_labels=names, caption=shown.title, about=about
+        )
 
 
 def paint(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,18 @@ def draw_grid(
     line_labels: Sequence[str] = (),
     caption: str = "",
     set_apart: int = 0,
-    corner_empty: bool = False,
+    gaps_above: bool = False,
+    about: Mapping[str, str] | None = None,
 ) -> Picture:
     """Write a PNG file ``out`` of ``lines`` (as many pictures in each) and return it with its caption.
 
-    Labels stand above the columns and left of the lines; ``caption`` is printed below and kept in the file. The first
-    ``set_apart`` columns (label maps, say) have a gap behind them. ``corner_empty`` leaves the first picture of the
-    first line out without a word. Every picture is fitted into a tile as large as the first of the last line; small
-    ones are enlarged, those of another shape have a margin. Raises ValueError for lines of different length, labels of
-    another number, or something that is no picture, with its place.
+    Labels stand above the columns and left of the lines; ``caption`` is printed below and kept in the file, with the
+    further text of ``about``. The first ``set_apart`` columns (label maps, say) have a gap behind them. With
+    ``gaps_above`` pictures that are missing in the first line are left out without a word. Every picture is fitted into
+    a tile as large as the first of the last line; small ones are enlarged, those of another shape have a margin.
+
+    Raises ValueError for lines of different length, labels of another number, or something that is no picture, with its
+    place.
     """
     columns = _checked(lines, column_labels, line_labels)
     pictures = [[_picture(source, line, column) for column, source in enumerate(row)] for line, row in enumerate(lines)]
@@ -76,10 +79,10 @@ def draw_grid(
         for column, picture in enumerate(row):
             if picture is not None:
                 _paste_fitted(sheet, picture, (lefts[column], top), tile)
-            elif not (corner_empty and line == column == 0):
+            elif not (gaps_above and line == 0):
                 draw_placeholder(sheet, (lefts[column], top), tile)
     draw_foot(draw, foot_top, foot)
-    save_sheet(sheet, out, {"Description": caption} if caption else {})
+    save_sheet(sheet, out, {**({"Description": caption} if caption else {}), **(about or {})})
     return Picture(file=out, caption=caption)
 
 
@@ -90,7 +93,9 @@ def draw_multimodal_grid(
     *,
     reals: Sequence[Source] = (),
     z_labels: Sequence[str] = (),
+    map_labels: Sequence[str] = (),
     caption: str = "",
+    about: Mapping[str, str] | None = None,
 ) -> Picture:
     """One line a label map: the map in colours, the images that several z make of it, and (``reals``) the real image.
 
@@ -108,7 +113,9 @@ def draw_multimodal_grid(
     if reals:
         lines = [[*line, real] for line, real in zip(lines, reals, strict=True)]
     labels = ["label map", *names, *(["real image"] if reals else [])]
-    return draw_grid(lines, out, column_labels=labels, caption=caption, set_apart=1)
+    return draw_grid(
+        lines, out, column_labels=labels, line_labels=map_labels, caption=caption, set_apart=1, about=about
+    )
 
 
 def draw_style_grid(
@@ -118,11 +125,14 @@ def draw_style_grid(
     out: Path,
     *,
     style_labels: Sequence[str] = (),
+    map_labels: Sequence[str] = (),
     caption: str = "",
+    about: Mapping[str, str] | None = None,
 ) -> Picture:
     """Style images along the top, label maps down the side, and at each crossing what the two make together.
 
-    ``samples[map][style]``. Raises as :func:`draw_grid` does, and ValueError where the numbers do not fit.
+    ``samples[map][style]``; a style that is None (between two others, say) has nothing above its column. Raises as
+    :func:`draw_grid` does, and ValueError where the numbers do not fit.
     """
     if len(samples) != len(maps) or any(len(line) != len(styles) for line in samples):
         given = ", ".join(str(len(line)) for line in samples)
@@ -133,7 +143,16 @@ def draw_style_grid(
     names = list(style_labels) or [f"style {number}" for number in range(1, len(styles) + 1)]
     top: list[Source] = [None, *styles]
     lines = [top, *([labels, *made] for labels, made in zip(maps, samples, strict=True))]
-    return draw_grid(lines, out, column_labels=["label map", *names], caption=caption, set_apart=1, corner_empty=True)
+    return draw_grid(
+        lines,
+        out,
+        column_labels=["label map", *names],
+        line_labels=["", *map_labels] if map_labels else (),
+        caption=caption,
+        set_apart=1,
+        gaps_above=True,
+        about=about,
+    )
 
 
 def _checked(lines: Sequence[Sequence[Source]], column_labels: Sequence[str], line_labels: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Images of label maps as files: PNGs, a contact picture, a manifest. What is there from the same inputs is kept."""
+"""Images of label maps as files, with a manifest. What is there from the same inputs is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from bench.evaluation.generate import CHUNK_IMAGES
 from bench.launching.progress import Progress, no_progress
 from bench.plain import content_hash
 from bench.provenance import provenance
-from bench.synthesis.contact import Column, Row, contact_picture
 from bench.synthesis.diversity import MEANINGS, distances
 from bench.synthesis.drawing import Drawing, Wish, drawings, file_stem
 from bench.synthesis.inputs import LabelInput
@@ -43,6 +42,27 @@ class Diversity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contact:
+    """What a contact picture shows, for somebody to draw: a line for each label map, a column for each z."""
+
+    file: Path
+    """Where it belongs."""
+    title: str
+    captions: tuple[str, ...]
+    """Of the columns."""
+    styles: tuple[NDArray[np.uint8] | None, ...]
+    """The style image (H, W, 3) of each column; None for columns without."""
+    names: tuple[str, ...]
+    """Of the label maps shown."""
+    maps: tuple[NDArray[np.uint8], ...]
+    """Each (H, W, 3), in the data set's colours."""
+    images: tuple[tuple[Path, ...], ...]
+    """PNG files, by label map and column."""
+    about: dict[str, str]
+    """Text that the file is to carry, by which a later call knows it for one of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Synthesized:
     """What was done."""
 
@@ -51,6 +71,7 @@ class Synthesized:
     kept: int
     """Images that were there already, from the same inputs."""
     diversity: Diversity | None
+    contact: Contact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +100,7 @@ def synthesize(
     diversity: bool = True,
     progress: Progress = no_progress,
 ) -> Synthesized:
-    """Make the images that ``wish`` asks of every map, in ``folder``, with a contact picture and a manifest.
+    """Make the images that ``wish`` asks of every map, in ``folder``, with a manifest; tell what a contact picture shows.
 
     A file that is there from the same model, map and z is kept; one of other inputs is made again. Raises ValueError
     before anything is drawn where two maps would have the same files, the model cannot do what is asked, or a file of
@@ -103,9 +124,9 @@ def synthesize(
     previous = _previous(folder)
     groups, over = _groups(planned, wish)
     told, rows = (None, []) if not (diversity and groups) else _measured(model, groups, over, previous, progress)
-    _contact(model, planned, wish, folder)
     write_json(folder / MANIFEST, _manifest(model, planned, wish, told, rows))
-    return Synthesized(folder=folder, made=made, kept=total - made, diversity=told)
+    contact = _contact(model, planned, wish, folder)
+    return Synthesized(folder=folder, made=made, kept=total - made, diversity=told, contact=contact)
 
 
 def _planned(model: Synthesizer, maps: Sequence[LabelInput], wish: Wish, folder: Path) -> list[_Map]:
@@ -218,29 +239,25 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"), dtype=np.uint8)
 
 
-def _contact(model: Synthesizer, planned: Sequence[_Map], wish: Wish, folder: Path) -> None:
+def _contact(model: Synthesizer, planned: Sequence[_Map], wish: Wish, folder: Path) -> Contact:
     shown, colours = planned[:_CONTACT_ROWS], np.array(palette(model.entry), np.uint8)
     wanted = [item.drawing for item in planned[0].images]
     places = _spread(len(wanted))
     pictures = {each.name: each.pixels for each in wish.styles}
-    columns: list[Column] = []
-    seen: set[str] = set()
-    for drawing in (wanted[place] for place in places):
-        caption, of = _caption(drawing)
-        columns.append(Column(caption=caption, picture=pictures.get(of) if of not in seen else None))
-        seen.add(of)
-    rows = [
-        Row(
-            name=each.given.id,
-            label_map=colours[each.given.labels],
-            images=[_pixels(each.files[each.images[place].drawing.file]) for place in places],
-        )
-        for each in shown
-    ]
+    captions = [_caption(wanted[place]) for place in places]
     title = re.sub(r"-[0-9a-f]{12}$", "", model.stem)
     if len(planned) > len(shown):
         title += f": the first {len(shown)} of {len(planned)} maps"
-    _write(folder / CONTACT, contact_picture(title, columns, rows), "contact")
+    return Contact(
+        file=folder / CONTACT,
+        title=title,
+        captions=tuple(caption for caption, _ in captions),
+        styles=tuple(pictures.get(style) for _, style in captions),
+        names=tuple(each.given.id for each in shown),
+        maps=tuple(colours[each.given.labels] for each in shown),
+        images=tuple(tuple(each.files[each.images[place].drawing.file] for place in places) for each in shown),
+        about={_KEY: "contact"},
+    )
 
 
 def _spread(count: int) -> list[int]:

@@ -262,6 +262,13 @@ def test_multimodal_and_style_grids_check_their_numbers(tmp_path: Path) -> None:
     sheet = np.asarray(Image.open(guided.file))
     assert (sheet == 110).all(axis=2).sum() >= 96 * 192
     assert all((sheet == grey).all(axis=2).sum() >= 192 * 192 for grey in (10, 20, 30, 80, 120, 130))
+    between = draw_style_grid(
+        [plain(110), None, plain(130)], maps, made, tmp_path / "to.png", map_labels=["a", "b"], about={"kept": "this"}
+    )
+    sheet = np.asarray(Image.open(between.file))
+    assert (sheet == 240).all(axis=2).sum() < 500, "nothing above a step between two styles, not even a grey picture"
+    with Image.open(between.file) as stored:
+        assert stored.text["kept"] == "this"
     with pytest.raises(ValueError, match="2 label maps need as many lines of samples .* given: 1 and 0"):
         draw_multimodal_grid(maps, made[:1], tmp_path / "z.png")
     with pytest.raises(ValueError, match="2 label maps and 2 styles need 2 lines of 2 samples; given: 2 lines of 3, 3"):

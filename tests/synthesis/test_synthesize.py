@@ -126,7 +126,13 @@ def test_files_manifest_contact_and_diversity(
     told = json.loads((tmp_path / "out" / "manifest.json").read_text())
     files = [image["file"] for each in told["maps"] for image in each["images"]]
     assert files[:2] == ["map0_style-dusk_sample00.png", "map0_style-dusk_sample01.png"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {*files, "contact.png", "manifest.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*files, "manifest.json"}
+    shown = done.contact
+    assert (shown.file, shown.names) == (tmp_path / "out" / "contact.png", ("map0", "map1"))
+    assert shown.captions == ("dusk", "sample 1", "noon", "sample 1")
+    assert [style is not None and style.shape == (32, 32, 3) for style in shown.styles] == [True] * 4
+    assert [[path.name for path in line] for line in shown.images] == [files[:4], files[4:]]
+    assert [colours.shape for colours in shown.maps] == [(32, 32, 3)] * 2
     assert pixels(tmp_path / "out" / files[0]).shape == (32, 32, 3)
     assert not np.array_equal(pixels(tmp_path / "out" / files[0]), pixels(tmp_path / "out" / files[2]))
     assert told["model"]["run_id"] == tiny_run("spade-decoder-encoder").run_id
