@@ -137,6 +137,7 @@ def test_every_verb_explains_itself(verb: str, inside: Inside) -> None:
     ("kind", "fields", "name"),
     [
         ("variants", {"name", "summary", "table_rows", "paper_params_m", "recipes", "provenance"}, "spade-decoder"),
+        ("systems", {"name", "made_by", "summary"}, "SIMS"),
         ("datasets", {"name", "title", "size", "label_ids", "channels", "files"}, "coco_stuff"),
         ("protocols", {"name", "dataset", "judge", "metrics", "guesses", "summary"}, "synthetic@2"),
         ("studies", {"name", "summary"}, "quickstart"),

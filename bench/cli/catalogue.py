@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import JsonOption
+from bench.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 
 if TYPE_CHECKING:
     from bench.data.entry import DatasetEntry
@@ -18,6 +19,7 @@ class Kind(StrEnum):
     """What ``list`` lists."""
 
     variants = "variants"
+    systems = "systems"
     datasets = "datasets"
     protocols = "protocols"
     studies = "studies"
@@ -42,10 +44,14 @@ def register(app: typer.Typer) -> None:
 
 def list_things(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """List variants, datasets, protocols, studies or weights."""
-    rows = _ROWS[kind]()
+    """List variants, systems, datasets, protocols, studies or weights.
+
+    Systems are all that can be a row of a table: the variants, SIMS, and what was imported into the store.
+    """
+    rows = _systems(store) if kind is Kind.systems else _ROWS[kind]()
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -76,6 +82,27 @@ def _variants() -> list[dict[str, Any]]:
         }
         for item in list_variants()
     ]
+
+
+def _systems(store: Path) -> list[dict[str, Any]]:
+    """Registered variants, the pipeline of SIMS, and what was imported into the store."""
+    from baselines.registry import list_variants
+    from bench.imports import imports_of
+    from bench.store import Store
+
+    rows = [{"name": item.name, "made_by": "train", "summary": item.summary} for item in list_variants()]
+    rows.append(
+        {
+            "name": "SIMS",
+            "made_by": "sims bank, retrieve, ...",
+            "summary": "images from a memory bank of segments; its pictures become a row by import-images",
+        }
+    )
+    for item in imports_of(Store(store)):
+        height, width = item.dataset.size
+        summary = f"{item.dataset.name} at {height}x{width} px: {item.told}"
+        rows.append({"name": item.name, "made_by": "import-images", "summary": summary})
+    return rows
 
 
 def _datasets() -> list[dict[str, Any]]:

@@ -17,6 +17,9 @@ from bench.run_spec import RunSpec
 from bench.store import Evaluation, EvaluationSpec, Store
 from bench.study import Row, Study, StudyDataset
 
+RECONSTRUCTION, EXTENSION, EXTERNAL_MARK = "†", "‡", "⊕"
+_MARKS = {"reconstruction": RECONSTRUCTION, "extension": EXTENSION}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -58,6 +61,13 @@ class MeasuredRow:
     def real(self) -> bool:
         """Whether this is the row of the real images."""
         return self.row is None and not self.external
+
+    @property
+    def marks(self) -> str:
+        """The sign behind the row's label, wherever it is shown."""
+        if self.external:
+            return EXTERNAL_MARK
+        return _MARKS.get(self.row.variant.provenance, "") if self.row is not None else ""
 
     @property
     def published_method(self) -> str | None:

@@ -53,6 +53,8 @@ class GalleryItem:
     label: str
     folder: Path
     """Holds ``<sample id>.png`` for every sample."""
+    marks: str = ""
+    """The sign behind the label, as in the tables."""
     subtitle: str = ""
     """A second, smaller line, such as the score."""
     evaluation: Evaluation | None = None
@@ -143,7 +145,15 @@ def gallery_items(study: Study, store: Store, dataset: StudyDataset, seed: int |
             if one.run is None or one.seed != wanted or found is None or found.step is None:
                 continue
             folder = store.run(one.run).generated(found.step, found.spec)
-            items.append(GalleryItem(label=measured.label, folder=folder, subtitle=_subtitle(found), evaluation=found))
+            items.append(
+                GalleryItem(
+                    label=measured.label,
+                    folder=folder,
+                    marks=measured.marks,
+                    subtitle=_subtitle(found),
+                    evaluation=found,
+                )
+            )
     return items
 
 
@@ -200,7 +210,8 @@ def draw_gallery(
     if not samples or not items:
         raise ValueError(f"a gallery needs at least one sample and one variant; given: {len(samples)} and {len(items)}")
     canvas = _Canvas.planned(items, samples)
-    headings = [("label map", ""), *((item.label, item.subtitle) for item in items), ("real image", real_subtitle)]
+    made = [(f"{item.label} {item.marks}".strip(), item.subtitle) for item in items]
+    headings = [("label map", ""), *made, ("real image", real_subtitle)]
     head = heading_height(headings, canvas.tile[0])
     inner = canvas.width - 2 * MARGIN
     legend = legend_lines(_classes_shown(samples, class_names, palette), inner)

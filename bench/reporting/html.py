@@ -97,8 +97,10 @@ def html(title: str, tables: Sequence[Table], pictures: Sequence[Picture] = ()) 
 
 
 def _embedded(picture: Picture) -> str:
+    from markupsafe import escape
+
     kind = {".png": "image/png", ".svg": "image/svg+xml"}.get(picture.file.suffix)
     if kind is None:
         raise ValueError(f"{picture.file}: only .png and .svg pictures can be put into a page")
     data = base64.b64encode(picture.file.read_bytes()).decode()
-    return f'<img alt="" src="data:{kind};base64,{data}">'
+    return f'<img alt="{escape(picture.caption)}" src="data:{kind};base64,{data}">'

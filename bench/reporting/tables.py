@@ -21,9 +21,6 @@ from bench.study import Study
 
 __all__ = ["IMAGES", "PARAMETERS", "PUBLISHED_PARAMETERS", "Collected", "study_table", "study_tables"]
 
-RECONSTRUCTION = "†"
-EXTENSION = "‡"
-EXTERNAL = "⊕"
 UPPER_BOUND = " (upper bound)"
 
 
@@ -111,11 +108,10 @@ def _row(asked: Asked, columns: Sequence[Column], item: MeasuredRow) -> TableRow
     cells = {column.key: measured_cell(asked, column, item) for column in columns if column.kind != "delta"}
     cells |= {column.key: delta_cell(cells[column.metric]) for column in columns if column.kind == "delta"}
     variant = item.row.variant if item.row and not item.external else None
-    marks = {"reconstruction": RECONSTRUCTION, "extension": EXTENSION}.get(variant.provenance, "") if variant else ""
     return TableRow(
         label=item.label + (UPPER_BOUND if item.real else ""),
         variant=variant.name if variant else item.external,
-        marks=EXTERNAL if item.external else marks,
+        marks=item.marks,
         real=item.real,
         external=bool(item.external),
         cells=tuple(cells[column.key] for column in columns),

@@ -100,7 +100,7 @@ def synthesize(
     diversity: bool = True,
     progress: Progress = no_progress,
 ) -> Synthesized:
-    """Make the images that ``wish`` asks of every map, in ``folder``, with a manifest; tell what a contact picture shows.
+    """Make what ``wish`` asks of every map, in ``folder``, with a manifest, and say what a contact picture shows.
 
     A file that is there from the same model, map and z is kept; one of other inputs is made again. Raises ValueError
     before anything is drawn where two maps would have the same files, the model cannot do what is asked, or a file of

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cli.catalogue import _systems
 from bench.data.opening import open_split, validation_ref
 from bench.evaluation.image_folder import ImageFolderError
 from bench.evaluation.importing import import_images, stored_images
@@ -135,3 +136,15 @@ def test_names_that_are_none(name: str) -> None:
 @pytest.mark.parametrize("name", ["SIMS", "CRN", "pix2pixhd-pp", "my.system_v2+ema"])
 def test_names_of_any_system(name: str) -> None:
     assert check_name(name) == name
+
+
+def test_what_was_imported_is_among_the_systems(store: Store, folder: Path) -> None:
+    import_images(store, "SIMS-theirs", folder, REF, note="from the authors")
+    rows = _systems(store.root)
+    assert [row["made_by"] for row in rows if row["name"] in ("SIMS", "crn", "SIMS-theirs")] == [
+        "train",
+        "sims bank, retrieve, ...",
+        "import-images",
+    ]
+    assert rows[-1]["summary"].startswith("synthetic at 16x24 px: 4 images, sha256 ")
+    assert "from the authors" in rows[-1]["summary"]

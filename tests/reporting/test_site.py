@@ -170,7 +170,7 @@ def test_pictures_are_those_that_were_judged(partial: FakeStore, tmp_path: Path)
     assert [column.label for column in view.columns] == [
         "label map",
         "SPADE decoder",
-        "decoder w/ Concat",
+        "decoder w/ Concat †",
         "real image",
     ]
     assert "the first 3 validation samples, none left out; images of seed 0" in view.rule

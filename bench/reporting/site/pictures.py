@@ -110,7 +110,7 @@ def gallery_view(
         id=identity,
         dataset=dataset.ref.name,
         size=(height, width),
-        columns=tuple(Shown(label=item.label, subtitle=item.subtitle) for item in items),
+        columns=tuple(Shown(label=f"{item.label} {item.marks}".strip(), subtitle=item.subtitle) for item in items),
         samples=tuple(ids),
         files=tuple(_copied(items, name, number, folder, address, progress, ids) for number, name in enumerate(ids)),
         classes=(),
