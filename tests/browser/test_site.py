@@ -179,7 +179,7 @@ def test_a_script_in_a_name_is_a_text(page: Browser) -> None:
     assert f"broken {HOSTILE}" in note(page)
     assert page.run("return document.getElementById('note').querySelectorAll('script').length") == 0
     assert page.run("return document.title") == f"Tiny {HOSTILE}"
-    assert page.run("return document.querySelector('.stage select.right').options[1].text") == "decoder w/ Concat"
+    assert page.run("return document.querySelector('.stage select.right').options[1].text") == "decoder w/ Concat †"
 
 
 def test_pictures_change_with_clicks_menus_and_keys(page: Browser) -> None:
