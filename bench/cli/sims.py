@@ -274,7 +274,10 @@ def compose(
 def train_synthesis(
     work: WorkOption = DEFAULT_WORK,
     perceptual: Annotated[
-        str, typer.Option("--perceptual", metavar="NAME", help="Features of the loss: efficientnet-lite0 or none.")
+        str,
+        typer.Option(
+            "--perceptual", metavar="NAME", help="Features of the loss: vgg19-caffe, efficientnet-lite0 or none."
+        ),
     ] = "efficientnet-lite0",
     steps: StepsOption = None,
     epochs: EpochsOption = 100,

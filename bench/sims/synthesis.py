@@ -81,7 +81,7 @@ def train_synthesis(
     )
 
     def work() -> Mapping[str, Any]:
-        compared = build_perceptual(perceptual, where)
+        compared = build_perceptual(perceptual, where, height=workspace.size[0])
         network = SynthesisNetwork(settings)
         initialize(network, learning.seed)
 

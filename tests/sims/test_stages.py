@@ -19,7 +19,6 @@ from bench.sims.bank import build_bank, open_bank
 from bench.sims.composing import compose, read_canvas
 from bench.sims.depth import Depth, depth_source
 from bench.sims.learning import METRICS_FILE, NETWORK_FILE, Learning, device_of, learn
-from bench.sims.perceptual import build_perceptual
 from bench.sims.retrieval import query_segments, read_retrieved, retrieve
 from bench.sims.stage import Stage, StageError, in_parts, read_record, run_stage
 from bench.sims.synthesis import synthesize, train_synthesis
@@ -331,19 +330,3 @@ def test_wrong_settings_of_a_training_are_refused() -> None:
         Learning(steps=1, rate=2)
     with pytest.raises(ValueError, match=r"--device is 'tpu'; choose auto, cpu or cuda"):
         device_of("tpu")
-    with pytest.raises(StageError, match=r"--perceptual is 'vgg'; choose one of efficientnet-lite0, none"):
-        build_perceptual("vgg", torch.device("cpu"))
-
-
-def test_the_substitute_features_compare_five_scales() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="the package of EfficientNet-Lite0 is not installed")
-    from baselines.sims.losses import perceptual_loss
-
-    compared = build_perceptual("efficientnet-lite0", torch.device("cpu"))
-    image = torch.rand(1, 3, 64, 64) * 2 - 1
-    assert [64 // feature.shape[2] for feature in compared.features(image)] == [2, 4, 8, 16, 32]
-    assert perceptual_loss(image, image, compared) == 0
-    moved = image.clone().requires_grad_()
-    perceptual_loss(moved, image.flip(3), compared).backward()  # type: ignore[no-untyped-call]
-    assert moved.grad is not None
-    assert moved.grad.abs().sum() > 0
