@@ -167,6 +167,9 @@ def report(
         tuple[str, str] | None,
         typer.Option(metavar="ROW ROW", help="Compare two rows instead, on the same images. Beginnings of labels do."),
     ] = None,
+    orderings: Annotated[
+        bool, typer.Option("--orderings", help="Show instead which of the paper's orderings hold, pair by pair.")
+    ] = False,
     external: Annotated[
         bool, typer.Option("--external", help="Add imported images and checkpoint files judged by the same protocol.")
     ] = False,
@@ -183,7 +186,8 @@ def report(
 
     Of several data sets the first table has them side by side, as the paper's tables do. The CSV always has the cost.
     `report STUDY --compare "decoder w/ SPADE" "decoder w/ Concat"` prints the difference of two rows with its interval
-    over images, over seeds and over both, and the probability that the first is better.
+    over images, over seeds and over both, and the probability that the first is better. `report STUDY --orderings` goes
+    through every pair that the published table orders.
 
     What there are no numbers for is left out. captions.json says of every picture what is compared, by which protocol,
     on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
@@ -196,25 +200,37 @@ def report(
     study = study_of(name, data, seeds, opened)
     options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)
     with garbage_kept():
-        if form == "all" and compare is None:
+        if form == "all" and compare is None and not orderings:
             rule = gallery_options.gallery_rule(gallery_kind, gallery_images, gallery_seed, gallery_row)
             write_report(study, opened, out, console_here(), options, rule)
         else:
-            _print_report(study, opened, form, compare, options)
+            _print_report(study, opened, form, compare, options, orderings=orderings)
 
 
 def _print_report(
-    study: Study, opened: Store, form: str, compare: tuple[str, str] | None, options: ReportOptions
+    study: Study,
+    opened: Store,
+    form: str,
+    compare: tuple[str, str] | None,
+    options: ReportOptions,
+    *,
+    orderings: bool,
 ) -> None:
-    """One format, or the comparison of two rows, to standard output."""
+    """One format, the comparison of two rows, or the paper's orderings, to standard output."""
     from bench.reporting.render import render
     from bench.reporting.tables import Collected
 
     collected = Collected(study, opened, options)
+    if compare is not None and orderings:
+        raise ValueError("--compare shows two rows and --orderings all pairs; leave one of them out")
     if compare is not None:
         from bench.reporting.comparison import comparison_table
 
         tables, form = [comparison_table(collected, *compare)], "terminal" if form == "all" else form
+    elif orderings:
+        from bench.reporting.orderings import orderings_table
+
+        tables, form = [orderings_table(collected)], "terminal" if form == "all" else form
     else:
         tables = collected.tables(cost=True) if form == "csv" else collected.report_tables()
     print(render(study.title, tables, form), end="")  # type: ignore[arg-type]

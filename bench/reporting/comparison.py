@@ -181,6 +181,11 @@ class _Pair:
         return image_interval(delta, without[0] - without[1]), odds
 
 
+def scores_of(item: MeasuredRow, metric: str) -> list[float]:
+    """Of every seed that was judged by the data set's protocol and has a value."""
+    return [_score(found, metric) for found in _with_score(item, metric)]
+
+
 def _with_score(item: MeasuredRow, metric: str) -> list[Evaluation]:
     return [
         seed.evaluation

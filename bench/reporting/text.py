@@ -31,6 +31,8 @@ def number_text(value: float, column: Column) -> str:
     """The value alone, as the column prints it."""
     if column.kind == "parameters":
         return parameters_text(value)
+    if column.kind == "verdict":
+        return {1: "holds", 0: "open", -1: "reversed"}[round(value)]
     if column.kind == "delta":
         text = f"{round(value, column.decimals) + 0.0:+.{column.decimals}f}"  # + 0.0: no minus before a zero
         return text.replace("-", MINUS)

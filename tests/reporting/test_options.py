@@ -115,6 +115,11 @@ def test_the_command_line_reaches_every_option(
     assert status == 0
     assert "decoder w/ SPADE (Ours) against decoder w/ Concat" in text
     assert "| 40.00° | 38.00° |" in text
+    status, text = call(capsys, monkeypatch, *report, "--orderings", "--format", "md")
+    assert status == 0
+    assert "| decoder w/ SPADE (Ours) over decoder w/ Concat | 40.0 | 38.0 | +2.0 |" in text
+    both = ("--orderings", "--compare", "decoder w/ S", "decoder w/ C")
+    assert "leave one of them out" in call(capsys, monkeypatch, *report, *both)[1]
     status, text = call(capsys, monkeypatch, *report, "--compare", "decoder", "OASIS")
     assert status != 0
     assert "begins more than one row" in text
