@@ -25,6 +25,11 @@ try:
     in_forks([fails, os.getpid])
 except ValueError as error:
     print("told:", error)
+def dies():
+    if os.getpid() != here:
+        os.kill(os.getpid(), 9)
+    return "here"
+print(in_forks([dies, dies]))
 print(len(in_forks([os.getpid])), in_forks([]))
 """
 
@@ -34,7 +39,12 @@ print(len(in_forks([os.getpid])), in_forks([]))
 )
 def test_tasks_run_in_forks_and_their_errors_arrive() -> None:
     told = subprocess.run([sys.executable, "-c", FORKED], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert told.stdout.splitlines() == ["[True, True, True] [1, [2]]", "told: no figure of this", "1 []"], told.stderr
+    assert told.stdout.splitlines() == [
+        "[True, True, True] [1, [2]]",
+        "told: no figure of this",
+        "['here', 'here']",
+        "1 []",
+    ], told.stderr
 
 
 def test_beside_other_threads_nothing_is_forked() -> None:
