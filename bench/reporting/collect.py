@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from bench.imports import EXTERNAL, Imported, evaluation_of_import, read_import
 from bench.plain import to_plain
 from bench.plan import REAL_LABEL, evaluation_of, weights_of
 from bench.reporting.cells import CellState
+from bench.reporting.forks import in_forks
 from bench.run_spec import RunSpec
 from bench.store import Evaluation, EvaluationSpec, Store
 from bench.study import Row, Study, StudyDataset
@@ -90,6 +92,24 @@ class _Found(NamedTuple):
     other_protocol: str = ""
 
 
+class _Left(NamedTuple):
+    """What a run left, picklable."""
+
+    run_id: str
+    name: str
+    spec: EvaluationSpec
+    evaluation: Evaluation | None
+    provenance: dict[str, Any]
+
+
+def _left(store: Store, run: RunSpec, spec: EvaluationSpec) -> _Left:
+    return _Left(run.run_id, run.name, spec, store.evaluation(spec.eval_id), store.run(run).provenance())
+
+
+FORK_RUNS, FORKS = 2000, 2
+"""From so many runs on they are read by so many forks."""
+
+
 class Collector:
     """Reads a store, each file at most once, however often the rows of a study are asked for."""
 
@@ -101,6 +121,7 @@ class Collector:
         self._rows_known: dict[tuple[int, int, bool], tuple[Study, StudyDataset, list[MeasuredRow]]] = {}
         self._specs_known: dict[str, EvaluationSpec] = {}
         self._exact_known: dict[str, Evaluation | None] = {}
+        self._provenances: dict[str, dict[str, Any]] = {}
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
 
@@ -115,8 +136,7 @@ class Collector:
     def _read_rows(self, study: Study, dataset: StudyDataset, external: bool) -> list[MeasuredRow]:
         # First what is there under its own id: whatever is missing then sends us through the rest of the store alone.
         runs = [[study.run(row, dataset, seed) for seed in study.seeds] for row in study.rows]
-        for run in chain.from_iterable(runs):
-            self._exact(self._spec(run, dataset))
+        self._read_ahead(list(chain.from_iterable(runs)), dataset)
         rows = [self._row(row, own, dataset) for row, own in zip(study.rows, runs, strict=True)]
         rows += [self._imported(name, None, name, dataset) for name in study.imports]
         if external:
@@ -124,6 +144,21 @@ class Collector:
         if study.real_row:
             rows.append(MeasuredRow(label=REAL_LABEL, row=None, seeds=(self._real(dataset),)))
         return rows
+
+    def _read_ahead(self, runs: Sequence[RunSpec], dataset: StudyDataset) -> None:
+        """Read what the runs left; of thousands in forks, for working out who they are takes longer than sending it."""
+        weights = self._weights(dataset)
+
+        def read(part: Sequence[RunSpec]) -> list[_Left]:
+            return [_left(self.store, run, evaluation_of(run, dataset, weights)) for run in part]
+
+        size = math.ceil(len(runs) / FORKS) if len(runs) >= FORK_RUNS else max(1, len(runs))
+        parts = [runs[start : start + size] for start in range(0, len(runs), size)]
+        for run, left in zip(runs, chain.from_iterable(in_forks([partial(read, part) for part in parts])), strict=True):
+            run.__dict__.update(run_id=left.run_id, name=left.name)  # what a fork worked out need not be so again
+            self._specs_known[f"{left.run_id}-{dataset.protocol}"] = left.spec
+            self._exact_known[left.spec.eval_id] = left.evaluation
+            self._provenances[left.name] = left.provenance
 
     def _row(self, row: Row, runs: Sequence[RunSpec], dataset: StudyDataset) -> MeasuredRow:
         """The row's runs, or, where the store has none of them, the pictures imported under the variant's name."""
@@ -232,7 +267,7 @@ class Collector:
             evaluation=found.evaluation,
             state=state,
             detail=detail,
-            provenance=self.store.run(run).provenance(),
+            provenance=self._provenances[run.name],
             other_weights=found.other_weights,
             other_protocol=found.other_protocol,
         )

@@ -7,17 +7,21 @@ processor time.
 from __future__ import annotations
 
 import io
+import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from bench.cli.here import write_report
 from bench.launching.asking import Asking
+from bench.reporting import collect
 from bench.reporting.collect import Collector
 from bench.reporting.live import Look, View, screen
 from bench.reporting.status import StatusReader
@@ -101,6 +105,22 @@ def test_a_small_study_looks_at_the_rest_of_a_large_store_once(tmp_path: Path) -
     with counted(store) as opened:
         Collector(store).rows(small, small.datasets[0])
         assert opened() <= 100 + 6 * 5
+
+
+def test_what_forks_read_is_what_one_process_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, store = filled(tmp_path, 100)
+    alone = Collector(store).rows(study, study.datasets[0])
+    asked: list[int] = []
+
+    def sent(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        asked.append(len(tasks))
+        return [pickle.loads(pickle.dumps(task())) for task in tasks]
+
+    monkeypatch.setattr(collect, "in_forks", sent)
+    monkeypatch.setattr(collect, "FORK_RUNS", 100)
+    again = replace(study)
+    assert Collector(store).rows(again, again.datasets[0]) == alone
+    assert asked == [2]
 
 
 @pytest.mark.slow
