@@ -6,11 +6,11 @@ neither. Not its numbers: width 8 instead of 64, 64 px, 250 steps (see ``scale_n
 Command: make quickstart, or ./run_study.py run quickstart [--seeds 0,1,2]
 Cost, measured: 7 min 1 s for one seed on 2 cores of an AMD EPYC without a GPU, report included; a row trains for 39 s
 (pix2pixHD) to 98 s (pix2pixHD++ w/ SPADE) and is judged in 4 to 5 s.
-Measured, 3 seeds, mean and half of the 95 % interval (results/quickstart-3-seeds), mIoU in percent:
+Measured, 3 seeds, mean and half of the 95 % interval (results/small/table3, whose runs these are), mIoU in percent:
 
-    decoder w/ SPADE        40.3 +- 5.6        pix2pixHD++ w/ Concat   15.0 +- 3.0
-    decoder w/ Concat       40.5 +- 3.8        pix2pixHD++             15.0 +- 9.4
-    pix2pixHD++ w/ SPADE    25.0 +- 5.6        pix2pixHD               13.4 +- 1.0
+    decoder w/ SPADE        38.0 +- 2.3        pix2pixHD++ w/ Concat   12.7 +- 7.6
+    decoder w/ Concat       44.5 +- 8.8        pix2pixHD++             15.7 +- 8.5
+    pix2pixHD++ w/ SPADE    25.8 +- 10.3       pix2pixHD               14.5 +- 15.5
     real images             87.8
 
 So at this scale the decoder is far ahead of the encoder-decoder, SPADE lifts the encoder-decoder and Concat does not,
