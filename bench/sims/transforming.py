@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.sims.canvas import IDENTITY
-from baselines.sims.losses import placement_losses
+from baselines.sims.losses import displacement, placement_losses
 from baselines.sims.networks import TransformationNetwork, initialize, transformed
 from baselines.sims.overlap import intersections, iou
 from baselines.sims.settings import TransformationSettings
-from baselines.sims.simulate import DRAWN, Found, out_of_place
+from baselines.sims.simulate import DRAWN, Found, out_of_place, placed, random_affine
 from bench.sims.bank import Bank, open_bank
-from bench.sims.learning import Learning, device_of, learn, load_network
+from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
 from bench.sims.retrieval import query_segments, read_retrieved
 from bench.sims.stage import (
     Arrays,
@@ -36,16 +36,30 @@ FILE = "theta.npz"
 NETWORK_FOLDER = "transformation-network"
 SIMULATED_SHARE = 0.5
 """Of the training pairs: a picture's own segment out of place; the rest are pairs of two pictures (reconstruction)."""
+MOVED_SHARE = 0.8
+"""Of the training pairs: both segments moved alike (reconstruction)."""
+PAIRS_A_STEP = 2
+"""Pairs in a step of the training; each gives 4 examples (reconstruction)."""
 _STREAM = 0x7A5F
 _MAPS_PER_PART = 16
 
 
 def find_overlapping(
-    bank: Bank, mask: NDArray[np.bool_], label: int, own: int, rng: np.random.Generator
+    bank: Bank,
+    mask: NDArray[np.bool_],
+    label: int,
+    own: int,
+    rng: np.random.Generator,
+    left_out: NDArray[np.int64] | None = None,
 ) -> tuple[int, float] | None:
-    """The best overlapping of DRAWN random segments of a class, not of the picture ``own``: (number, IoU)."""
+    """The best overlapping of DRAWN random segments of a class: (number, IoU).
+
+    None of them is of the picture ``own`` or of the pictures ``left_out``.
+    """
     numbers = bank.of_class(label)
     numbers = numbers[bank.image_of[numbers] != own]
+    if left_out is not None:
+        numbers = numbers[~np.isin(bank.image_of[numbers], left_out)]
     if not len(numbers):
         return None
     chosen = np.sort(rng.choice(numbers, min(DRAWN, len(numbers)), replace=False))
@@ -81,19 +95,61 @@ def region_input(mask: NDArray[np.bool_], label: int, classes: int, device: torc
     return wanted
 
 
-def training_pair(
-    bank: Bank, number: int, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.bool_]]:
-    """(picture, mask) to move and (picture, mask) wanted, for a segment of the bank."""
-    own = int(bank.image_of[number])
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two segments of one class, of which either can be moved onto the other."""
+
+    one: tuple[NDArray[np.uint8], NDArray[np.bool_]]
+    """Picture (H, W, 3) and mask (H, W)."""
+    other: tuple[NDArray[np.uint8], NDArray[np.bool_]]
+    label: int
+
+
+def training_pair(bank: Bank, number: int, rng: np.random.Generator, left_out: NDArray[np.int64] | None = None) -> Pair:
+    """A segment of the bank and another: its like from another picture, or itself out of place.
+
+    MOVED_SHARE of the pairs are moved together, so that a small bank has segments in more places than its own.
+    """
+    own, label = int(bank.image_of[number]), int(bank.class_of[number])
     image, mask = bank.image(own), bank.mask(number)
-    best = find_overlapping(bank, mask, int(bank.class_of[number]), own, rng)
+    best = find_overlapping(bank, mask, label, own, rng, left_out)
     if best is None or rng.random() < SIMULATED_SHARE:
-        moved, moved_mask = out_of_place(image, mask, bank.mask(best[0]) if best is not None else None, rng)
-        if moved_mask.any():
-            return moved, moved_mask, image, mask
-        return image, mask, image, mask
-    return bank.image(int(bank.image_of[best[0]])), bank.mask(best[0]), image, mask
+        other = out_of_place(image, mask, bank.mask(best[0]) if best is not None else None, rng)
+    else:
+        other = bank.image(int(bank.image_of[best[0]])), bank.mask(best[0])
+    if not other[1].any():
+        other = image, mask
+    together = random_affine(rng)
+    if rng.random() < MOVED_SHARE:
+        both = placed(image, mask, together), placed(*other, together)
+        if all(moved.sum() >= was.sum() / 4 for (_, moved), was in zip(both, (mask, other[1]), strict=True)):
+            return Pair(one=both[0], other=both[1], label=label)
+    return Pair(one=(image, mask), other=other, label=label)
+
+
+def training_batch(
+    bank: Bank,
+    numbers: NDArray[np.int64],
+    rng: np.random.Generator,
+    classes: int,
+    device: torch.device,
+    left_out: NDArray[np.int64] | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Segments and masks to move, segments and masks wanted, and the regions: a pair for each of ``numbers``.
+
+    Every pair is there in both directions and mirrored, 4 examples each: what an average segment would gain by cancels
+    out, which leaves what each needs.
+    """
+    rows = []
+    for number in numbers.tolist():
+        pair = training_pair(bank, number, rng, left_out)
+        for source, wanted in ((pair.one, pair.other), (pair.other, pair.one)):
+            region = region_input(wanted[1], pair.label, classes, device)
+            rows.append((*segment_input(*source, device), *segment_input(*wanted, device), region))
+    segment, shown, target, target_mask, region = (
+        torch.cat([v, v.flip(3)]) for v in map(torch.cat, zip(*rows, strict=True))
+    )
+    return segment, shown, target, target_mask, region
 
 
 def train_transformation(
@@ -101,18 +157,24 @@ def train_transformation(
     learning: Learning,
     *,
     width: int = 64,
+    leave_out: Sequence[str] = (),
     device: str = "auto",
     again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
-    """Train the transformation network on the bank's segments. Returns (record, whether it had to be trained)."""
+    """Train the transformation network on the bank's segments. Returns (record, whether it had to be trained).
+
+    Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
+    """
     bank, bank_record = open_bank(workspace)
+    left_out = pictures_called(bank.ids, leave_out)
+    numbers = np.flatnonzero(~np.isin(bank.image_of, left_out))
     settings = TransformationSettings(classes=workspace.classes.count, width=width)
     where = device_of(device)
     stage = Stage(
         name="train-transform",
         folder=workspace.place(NETWORK_FOLDER),
-        settings={"network": asdict(settings), **asdict(learning)},
+        settings={"network": asdict(settings), "leave_out": sorted(leave_out), **asdict(learning)},
         inputs={"bank": bank_record.content},
         growing=("steps",),
     )
@@ -123,14 +185,13 @@ def train_transformation(
 
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
-            number = int(rng.integers(len(bank)))
-            picture, mask, wanted_picture, wanted_mask = training_pair(bank, number, rng)
-            segment, shown = segment_input(picture, mask, where)
-            target, target_mask = segment_input(wanted_picture, wanted_mask, where)
-            region = region_input(wanted_mask, int(bank.class_of[number]), settings.classes, where)
+            chosen = rng.choice(numbers, PAIRS_A_STEP)
+            batch = training_batch(bank, chosen, rng, settings.classes, where, left_out)
+            segment, shown, target, target_mask, region = batch
             theta = network(segment, shown, region)
             moved = transformed(torch.cat([segment, shown], 1), theta)
-            return placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
+            placement = placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
+            return {**placement, "displacement": displacement(theta, shown, target_mask)}
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
