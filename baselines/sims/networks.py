@@ -94,6 +94,7 @@ class TransformationNetwork(nn.Module):
 
     def __init__(self, settings: TransformationSettings) -> None:
         super().__init__()
+        self.settings = settings
         self.features = _Features(3 + 1 + settings.classes, settings.width)
         self.affine = nn.Linear(8 * settings.width, 6)
         with torch.no_grad():

@@ -173,6 +173,10 @@ def train_transform(
     seed: SeedOption = 0,
     save_every: SaveOption = 500,
     leave_out: LeaveOutOption = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", metavar="DIR", help="--work of another system whose network this one begins from."),
+    ] = None,
     device: DeviceOption = "auto",
     again: AgainOption = False,
 ) -> None:
@@ -180,16 +184,8 @@ def train_transform(
     from bench.sims.transforming import train_transformation as stage
 
     learning = _learning(work, steps, epochs, rate, seed, save_every)
-    _run(
-        work,
-        again,
-        "transformation network",
-        stage,
-        learning=learning,
-        width=width,
-        leave_out=leave_out or (),
-        device=device,
-    )
+    options = {"width": width, "leave_out": leave_out or (), "start": start, "device": device}
+    _run(work, again, "transformation network", stage, learning=learning, **options)
 
 
 @sims.command("transform")

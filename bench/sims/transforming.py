@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from bench.sims.stage import (
     Progress,
     Record,
     Stage,
+    StageError,
     in_parts,
     load_arrays,
     read_record,
@@ -158,30 +160,39 @@ def train_transformation(
     *,
     width: int = 64,
     leave_out: Sequence[str] = (),
+    start: Path | None = None,
     device: str = "auto",
     again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
     """Train the transformation network on the bank's segments. Returns (record, whether it had to be trained).
 
-    Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
+    Nothing of the training pictures ``leave_out`` (sample ids) is seen. ``start`` is the workspace folder of another
+    system, on other data maybe, whose transformation network this one begins from. Raises StageError for an id that is
+    not there, and for a network of another width.
     """
     bank, bank_record = open_bank(workspace)
     left_out = pictures_called(bank.ids, leave_out)
     numbers = np.flatnonzero(~np.isin(bank.image_of, left_out))
     settings = TransformationSettings(classes=workspace.classes.count, width=width)
     where = device_of(device)
+    inputs = {"bank": bank_record.content}
+    begun = read_record(start / NETWORK_FOLDER, "train-transform") if start is not None else None
+    if begun is not None:
+        inputs["start"] = begun.content
     stage = Stage(
         name="train-transform",
         folder=workspace.place(NETWORK_FOLDER),
         settings={"network": asdict(settings), "leave_out": sorted(leave_out), **asdict(learning)},
-        inputs={"bank": bank_record.content},
+        inputs=inputs,
         growing=("steps",),
     )
 
     def work() -> Mapping[str, Any]:
         network = TransformationNetwork(settings)
         initialize(network, learning.seed)
+        if begun is not None:
+            begin_from(network, begun)
 
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
@@ -198,6 +209,25 @@ def train_transformation(
         return {"parameters": sum(p.numel() for p in network.parameters()), **means}
 
     return run_stage(stage, work, again=again)
+
+
+def begin_from(network: TransformationNetwork, begun: Record) -> None:
+    """Give ``network`` the weights of a finished one, which may know other classes.
+
+    Every label channel takes the mean of the other's label channels: what it learned of any class. Raises StageError
+    for another width.
+    """
+    settings = TransformationSettings(**begun.settings["network"])
+    if settings.width != network.settings.width:
+        raise StageError(
+            f"{begun.folder}: has width {settings.width}, the network to train {network.settings.width}; give the same "
+            "--width, or no --start"
+        )
+    other = load_network(begun.folder, TransformationNetwork(settings)).state_dict()
+    first = other["features.groups.0.0.weight"]
+    labels = first[:, -settings.classes :].mean(1, keepdim=True).expand(-1, network.settings.classes, -1, -1)
+    other["features.groups.0.0.weight"] = torch.cat([first[:, : -settings.classes], labels], 1)
+    network.load_state_dict(other)
 
 
 def transform(

@@ -44,8 +44,12 @@ def run_trial(
     transformation: Learning,
     ordering: Learning,
     width: int,
+    start: Path | None = None,
 ) -> Trial:
-    """Train on the pictures outside each fold, judge those inside it. The bank of ``workspace`` is there already."""
+    """Train on the pictures outside each fold, judge those inside it. The bank of ``workspace`` is there already.
+
+    ``start`` is the folder of a system of other data from which the transformation networks begin.
+    """
     sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
     overlaps = []
     for number, fold in enumerate(folds):
@@ -55,7 +59,7 @@ def run_trial(
         shutil.copytree(workspace.place("bank"), here.place("bank"))
         held = [open_bank(here)[0].ids[index] for index in fold]
         options: dict[str, Any] = {"width": width, "leave_out": held, "device": "cpu"}
-        train_transformation(here, transformation, **options)
+        train_transformation(here, transformation, start=start, **options)
         train_order(here, ordering, **options)
         for name, choice in rows.items():
             retrieve(here, choice, seed=transformation.seed)
@@ -91,10 +95,3 @@ def overlap(mask: NDArray[np.bool_], theta: NDArray[np.float64], region: NDArray
     source, inside = source_pixels(theta, (mask.shape[0], mask.shape[1]))
     moved = inside & mask.ravel()[source]
     return float((moved & region).sum() / (moved | region).sum())
-
-
-def folder_of(path: Path, seed: int) -> Path:
-    """A folder of its own for a seed."""
-    made = path / f"seed-{seed}"
-    made.mkdir()
-    return made

@@ -1,0 +1,82 @@
+"""Trainings that leave pictures out, and ones that begin from another system's network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.sims.networks import TransformationNetwork, initialize
+from baselines.sims.settings import TransformationSettings
+from bench.sims.arranging import train_order
+from bench.sims.bank import build_bank, open_bank
+from bench.sims.learning import NETWORK_FILE, Learning
+from bench.sims.stage import StageError
+from bench.sims.transforming import NETWORK_FOLDER, begin_from, train_transformation, training_pair
+from bench.sims.workspace import Workspace
+
+BRIEF = Learning(steps=2)
+
+
+@pytest.fixture(scope="module")
+def banked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("sims")
+    made = Workspace(folder=folder, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(6, 2))
+    made.write()
+    build_bank(made, workers=1)
+    return made
+
+
+def test_no_pair_is_made_with_a_picture_left_out(banked: Workspace) -> None:
+    bank, _ = open_bank(banked)
+    sky = banked.classes.names.index("sky")
+    number = int(bank.of_class(sky)[bank.image_of[bank.of_class(sky)] == 0][0])
+    shown = {bank.image(index).tobytes(): index for index in range(6)}
+
+    def seen(left_out: list[int]) -> set[int]:
+        found = set()
+        for seed in range(60):
+            pair = training_pair(bank, number, np.random.default_rng(seed), np.array(left_out))
+            if pair.other[0].tobytes() in shown:
+                found.add(shown[pair.other[0].tobytes()])
+        return found
+
+    others = seen([])
+    assert others - {0}
+    assert not seen(sorted(others - {0})) & (others - {0})
+
+
+def test_networks_that_leave_pictures_out_are_others_and_ids_are_checked(banked: Workspace) -> None:
+    ids = open_bank(banked)[0].ids
+    whole, _ = train_order(banked, BRIEF, width=2, device="cpu")
+    less, made = train_order(banked, BRIEF, width=2, leave_out=ids[:3], device="cpu")
+    assert made
+    assert less.notes["pairs"] < whole.notes["pairs"]
+    assert less.settings["leave_out"] == sorted(ids[:3])
+    for train in (train_order, train_transformation):
+        with pytest.raises(StageError, match=r"--leave-out nobody: no training picture has this id; the 6 ids are"):
+            train(banked, BRIEF, width=2, leave_out=["nobody"], device="cpu")
+        with pytest.raises(StageError, match=r"--leave-out names all 6 training pictures; leave some"):
+            train(banked, BRIEF, width=2, leave_out=ids, device="cpu")
+
+
+def test_a_network_begins_from_one_that_knows_other_classes(banked: Workspace, tmp_path: Path) -> None:
+    record, _ = train_transformation(banked, BRIEF, width=2, device="cpu")
+    known = torch.load(record.folder / NETWORK_FILE, weights_only=True)
+    network = TransformationNetwork(TransformationSettings(classes=20, width=2))
+    initialize(network, 1)
+    begin_from(network, record)
+    first = network.state_dict()["features.groups.0.0.weight"]
+    assert first.shape[1] == 24
+    assert torch.equal(first[:, :4], known["features.groups.0.0.weight"][:, :4])
+    torch.testing.assert_close(first[:, 23], known["features.groups.0.0.weight"][:, 4:].mean(1))
+    assert torch.equal(network.affine.weight, known["affine.weight"])
+    wider = TransformationNetwork(TransformationSettings(classes=20, width=3))
+    with pytest.raises(StageError, match=rf"{NETWORK_FOLDER}: has width 2, the network to train 3"):
+        begin_from(wider, record)
+    other = Workspace(folder=tmp_path, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(4, 2))
+    build_bank(other, workers=1)
+    begun, _ = train_transformation(other, BRIEF, width=2, start=banked.folder, device="cpu")
+    assert begun.inputs["start"] == record.content
