@@ -89,11 +89,7 @@ def train_order(
         train = workspace.open("train")
         pairs = _known_pairs(workspace, train, depth, stage.folder / PAIRS_FILE, progress)["pairs"]
         pairs = pairs[~np.isin(pairs[:, 0], left_out)]
-        if not len(pairs):
-            raise StageError(
-                f"{stage.folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity "
-                "DIR, another --depth, or leave the network out (compose --random-order)"
-            )
+        _check_told(pairs, stage.folder, depth)
         network = OrderingNetwork(settings)
         initialize(network, learning.seed)
 
@@ -112,6 +108,14 @@ def train_order(
         return {"parameters": parameters, "pairs": len(pairs), "supervision": TOLD[depth.source], **means}
 
     return run_stage(stage, work, again=again)
+
+
+def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
+    if not len(pairs):
+        raise StageError(
+            f"{folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity DIR, another "
+            "--depth, or leave the network out (compose --random-order)"
+        )
 
 
 def _known_pairs(

@@ -20,7 +20,7 @@ from baselines.sims.settings import TransformationSettings
 from baselines.sims.simulate import DRAWN, Found, out_of_place, placed, random_affine
 from bench.sims.bank import Bank, open_bank
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
-from bench.sims.retrieval import query_segments, read_retrieved
+from bench.sims.retrieval import TOP, query_segments, read_retrieved
 from bench.sims.stage import (
     Arrays,
     Progress,
@@ -230,6 +230,46 @@ def begin_from(network: TransformationNetwork, begun: Record) -> None:
     network.load_state_dict(other)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which of the retrieved segments stands for a region, and where."""
+
+    chosen: int
+    """Place among the retrieved, 0 for the first."""
+    theta: NDArray[np.float64]
+    """(2, 3) map of the region's coordinates to the segment's."""
+
+
+@torch.no_grad()
+def best_place(
+    bank: Bank,
+    found: NDArray[np.int64],
+    region: NDArray[np.bool_],
+    label: int,
+    network: TransformationNetwork,
+    device: torch.device,
+) -> Place:
+    """Move every retrieved segment, and take the one whose moved mask overlaps the ``region`` (H, W) best.
+
+    ``found`` are numbers of the bank's segments, best first, -1 for none. The first of them where it was is among
+    those to choose from. Only the label map is asked: IoU in whole pixels (reconstruction: what becomes of the 10
+    retrieved segments the facts do not say).
+    """
+    best, most = Place(chosen=0, theta=IDENTITY), -1.0
+    for chosen, number in enumerate(found[found >= 0].tolist()):
+        image, mask = bank.image(int(bank.image_of[number])), bank.mask(number)
+        segment, shown = segment_input(image, mask, device)
+        answer = network(segment, shown, region_input(region, label, network.settings.classes, device))
+        for theta in (
+            [IDENTITY, answer[0].double().cpu().numpy()] if chosen == 0 else [answer[0].double().cpu().numpy()]
+        ):
+            _, moved = placed(image, mask, theta)
+            overlap = float((moved & region).sum() / (moved | region).sum())
+            if overlap > most:
+                best, most = Place(chosen=chosen, theta=theta), overlap
+    return best
+
+
 def transform(
     workspace: Workspace,
     choice: Choice,
@@ -238,7 +278,10 @@ def transform(
     again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
-    """Place the best retrieved segment for each wanted region. Returns (record, whether it had to be made)."""
+    """Place a retrieved segment for each wanted region: see ``best_place``. Random retrieval has one to choose from.
+
+    Returns (record, whether it had to be made).
+    """
     bank, _ = open_bank(workspace)
     retrieved, retrieved_record = read_retrieved(workspace, choice)
     where = device_of(device)
@@ -253,7 +296,7 @@ def transform(
     stage = Stage(
         name="transform",
         folder=workspace.place("transformation", choice.transformation),
-        settings={"identity": choice.identity},
+        settings={"identity": choice.identity, "candidates": 1 if choice.identity or choice.random_retrieval else TOP},
         inputs=inputs,
     )
 
@@ -262,34 +305,38 @@ def transform(
         dataset = workspace.open(choice.split)
 
         def part(maps: range) -> Arrays:
-            thetas = []
+            places = []
             for index in maps:
-                asked = retrieved.of_map(index)
-                segments = query_segments(workspace, dataset, index) if network is not None else None
-                for place, query in enumerate(asked):
-                    number = int(retrieved.found[query, 0])
-                    if network is None or segments is None or number < 0:
-                        thetas.append(IDENTITY)
-                        continue
-                    segment, shown = segment_input(bank.image(int(bank.image_of[number])), bank.mask(number), where)
-                    label = int(retrieved.class_of[query])
-                    region = region_input(segments.masks[place], label, workspace.classes.count, where)
-                    thetas.append(network(segment, shown, region)[0].double().cpu().numpy())
-            return {"theta": np.stack(thetas) if thetas else np.zeros((0, 2, 3))}
+                masks = query_segments(workspace, dataset, index).masks if network is not None else None
+                for place, query in enumerate(retrieved.of_map(index)):
+                    found = retrieved.found[query, : 1 if choice.random_retrieval else None]
+                    if network is None or masks is None:
+                        places.append(Place(chosen=0, theta=IDENTITY))
+                    else:
+                        label = int(retrieved.class_of[query])
+                        places.append(best_place(bank, found, masks[place], label, network, where))
+            return {
+                "theta": np.stack([each.theta for each in places]) if places else np.zeros((0, 2, 3)),
+                "chosen": np.array([each.chosen for each in places], np.int64),
+            }
 
         count = workspace.count(dataset)
-        theta = in_parts(stage.folder / FILE, count, part, per=_MAPS_PER_PART, what="label maps", progress=progress)[
-            "theta"
-        ]
+        made = in_parts(stage.folder / FILE, count, part, per=_MAPS_PER_PART, what="label maps", progress=progress)
+        theta = made["theta"]
         moved = np.abs(theta - IDENTITY).mean(0).round(4).tolist() if len(theta) else None
-        return {"segments": len(theta), "mean_change_of_the_map": moved}
+        stayed = int((theta == IDENTITY).all((1, 2)).sum())
+        return {"segments": len(theta), "where_they_were": stayed, "mean_change_of_the_map": moved}
 
     return run_stage(stage, work, again=again)
 
 
-def read_transformation(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.float64], Record]:
-    """The finished transformation, (Q, 2, 3). Raises StageError where it is not there."""
+def read_transformation(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.float64], NDArray[np.int64], Record]:
+    """The finished transformation: maps (Q, 2, 3), and which of the retrieved is meant (Q,).
+
+    Raises StageError where it is not there.
+    """
     options = f"--split {choice.split}" + (" --random-retrieval" if choice.random_retrieval else "")
     options += " --identity" if choice.identity else ""
     record = read_record(workspace.place("transformation", choice.transformation), f"transform {options}")
-    return load_arrays(record.folder / FILE)["theta"], record
+    arrays = load_arrays(record.folder / FILE)
+    return arrays["theta"], arrays["chosen"], record

@@ -74,19 +74,18 @@ def run_trial(
 
 
 def segment_overlaps(workspace: Workspace, choice: Choice, maps: Sequence[int]) -> NDArray[np.float64]:
-    """(3, Q) IoU with the region before and after the transformation, and the region's area, of found segments."""
+    """(3, Q) IoU of the first retrieved where it was and of the one placed with the region, and the region's area."""
     bank, _ = open_bank(workspace)
     dataset = workspace.open(choice.split)
     retrieved, _ = read_retrieved(workspace, choice)
-    theta, _ = read_transformation(workspace, choice)
+    theta, chosen, _ = read_transformation(workspace, choice)
     found = []
     for index in maps:
         regions = query_segments(workspace, dataset, index).masks
         for query, region in zip(retrieved.of_map(index), regions, strict=True):
             if retrieved.found[query, 0] >= 0:
-                mask = bank.mask(int(retrieved.found[query, 0]))
-                each = [overlap(mask, matrix, region) for matrix in (IDENTITY, theta[query])]
-                found.append((*each, region.sum()))
+                first, taken = (bank.mask(int(retrieved.found[query, place])) for place in (0, chosen[query]))
+                found.append((overlap(first, IDENTITY, region), overlap(taken, theta[query], region), region.sum()))
     return np.array(found, np.float64).T
 
 
