@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from baselines.sims.canvas import IDENTITY
 from baselines.sims.networks import TransformationNetwork, initialize
 from baselines.sims.settings import TransformationSettings
 from bench.sims.arranging import train_order
 from bench.sims.bank import build_bank, open_bank
 from bench.sims.learning import NETWORK_FILE, Learning
 from bench.sims.stage import StageError
-from bench.sims.transforming import NETWORK_FOLDER, begin_from, train_transformation, training_pair
+from bench.sims.transforming import NETWORK_FOLDER, begin_from, best_place, train_transformation, training_pair
 from bench.sims.workspace import Workspace
+from tests.sims.leave_out import overlap
 
 BRIEF = Learning(steps=2)
 
@@ -80,3 +82,29 @@ def test_a_network_begins_from_one_that_knows_other_classes(banked: Workspace, t
     build_bank(other, workers=1)
     begun, _ = train_transformation(other, BRIEF, width=2, start=banked.folder, device="cpu")
     assert begun.inputs["start"] == record.content
+
+
+def test_the_placed_segment_never_covers_its_region_worse_than_the_first_where_it_was(banked: Workspace) -> None:
+    bank, _ = open_bank(banked)
+    network = TransformationNetwork(TransformationSettings(classes=banked.classes.count, width=2))
+    cpu = torch.device("cpu")
+    number = int(np.argmax(bank.areas))
+    label = int(bank.class_of[number])
+    found = np.array([*[n for n in bank.of_class(label).tolist() if n != number][:3], -1])
+    region = bank.mask(number)
+    order = [found[k] for k in np.argsort([-overlap(bank.mask(int(n)), IDENTITY, region) for n in found[:3]])]
+    still = best_place(bank, np.array([*order, -1]), region, label, network.eval(), cpu)
+    assert still.chosen == 0, "a network that moves nothing leaves the first"
+    assert (still.theta == IDENTITY).all()
+    wild = 0
+    for seed in range(6):
+        with torch.no_grad():
+            network.affine.bias.copy_(torch.from_numpy(np.random.default_rng(seed).normal(0, 0.3, 6)))
+        placed = best_place(bank, np.array([*order, -1]), region, label, network, cpu)
+        wild += bool((placed.theta != IDENTITY).any())
+        before, after = (
+            overlap(bank.mask(int(order[n])), theta, region)
+            for n, theta in ((0, IDENTITY), (placed.chosen, placed.theta))
+        )
+        assert after >= before
+    assert wild, "some of them were moved"
