@@ -197,7 +197,7 @@ def transform(
     device: DeviceOption = "auto",
     again: AgainOption = False,
 ) -> None:
-    """Place the best retrieved segment of every region."""
+    """Move the retrieved segments of every region, and take the one that then covers it best."""
     from bench.sims.transforming import transform as stage
 
     _run(work, again, "transformation", stage, choice=_choice(split, random_retrieval, identity), device=device)
