@@ -36,10 +36,10 @@ def layers(inputs: int, outputs: int, count: int) -> nn.Sequential:
 def initialize(network: nn.Module, seed: int) -> None:
     """Glorot's uniform weights for convolutions and linear layers (slim's default), zero biases; from ``seed`` alone.
 
-    Layers named in the network's ``identity_layers`` keep what they have.
+    Layers named in the network's ``kept_layers`` keep what they have.
     """
     generator = torch.Generator().manual_seed(seed)
-    kept = getattr(network, "identity_layers", ())
+    kept = getattr(network, "kept_layers", ())
     for name, module in network.named_modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)) and name not in kept:
             nn.init.xavier_uniform_(module.weight, generator=generator)
@@ -48,7 +48,7 @@ def initialize(network: nn.Module, seed: int) -> None:
 
 
 class _Features(nn.Module):
-    """VGG16's convolutions with layer norm, averaged over the pixels: (N, inputs, H, W) to (N, 8 * width)."""
+    """VGG16's convolutions with layer norm: (N, inputs, H, W) to (N, 8 * width, H / 32, W / 32), rounded up."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
@@ -60,7 +60,19 @@ class _Features(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for group in self.groups:
             x = halved(group(x))
-        return x.mean((2, 3))
+        return x
+
+
+def placed_means(x: Tensor) -> Tensor:
+    """Means over the pixels that tell where things are: (N, C, h, w) to (N, C).
+
+    Every third channel is averaged as it is, the ones after them times x and times y, from -1 to 1.
+    """
+    height, width = x.shape[2:]
+    across = (2 * torch.arange(width, device=x.device, dtype=x.dtype) + 1) / width - 1
+    down = (2 * torch.arange(height, device=x.device, dtype=x.dtype) + 1) / height - 1
+    weights = torch.stack([torch.ones_like(x[0, 0]), across.expand(height, width), down[:, None].expand(height, width)])
+    return (x * weights[torch.arange(x.shape[1], device=x.device) % 3]).mean((2, 3))
 
 
 def halved(x: Tensor) -> Tensor:
@@ -72,18 +84,22 @@ class TransformationNetwork(nn.Module):
     """Segment, its mask and the wanted region to an affine map (N, 2, 3); 14,734,086 parameters at 20 labels.
 
     The map takes normalized coordinates of the result, from -1 to 1, to those of the segment, as ``F.affine_grid``
-    wants it. It begins as the identity.
+    wants it. It begins as the identity: the last layer begins at 0, and what it says is added.
+    Reconstruction, where the facts are silent: the pixels are averaged by ``placed_means`` (the plain mean, to which
+    a convolutional network tells nothing of where a segment lies, is what the ordering network has), and the mask
+    channel is 1 in the segment, -1 in the wanted region, 0 in both and in neither.
     """
 
-    identity_layers = ("affine",)
+    kept_layers = ("affine",)
 
     def __init__(self, settings: TransformationSettings) -> None:
         super().__init__()
+        self.settings = settings
         self.features = _Features(3 + 1 + settings.classes, settings.width)
         self.affine = nn.Linear(8 * settings.width, 6)
         with torch.no_grad():
             self.affine.weight.zero_()
-            self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+            self.affine.bias.zero_()
 
     def forward(self, segment: Tensor, mask: Tensor, wanted: Tensor) -> Tensor:
         """``segment`` (N, 3, H, W) in [-1, 1], 0 outside ``mask`` (N, 1, H, W) of 0 and 1.
@@ -91,8 +107,10 @@ class TransformationNetwork(nn.Module):
         ``wanted`` (N, K, H, W) is 1 in the class channel at the pixels of the region to fill, else 0
         (reconstruction: the facts say "label, 20 channels").
         """
-        theta: Tensor = self.affine(self.features(torch.cat([segment, mask, wanted], 1))).unflatten(1, (2, 3))
-        return theta
+        signed = mask - wanted.sum(1, keepdim=True)
+        found = placed_means(self.features(torch.cat([segment, signed, wanted], 1)))
+        change: Tensor = self.affine(found).unflatten(1, (2, 3))
+        return change + torch.eye(2, 3, device=change.device, dtype=change.dtype)
 
 
 def transformed(values: Tensor, theta: Tensor) -> Tensor:
@@ -117,7 +135,7 @@ class OrderingNetwork(nn.Module):
 
     def forward(self, drawn: Tensor) -> Tensor:
         """``drawn`` (N, 6, H, W) in [0, 1]: the pair on black, then the whole map. Returns logits (N, K)."""
-        hidden = F.leaky_relu(self.norm(self.hidden(self.features(drawn))), _SLOPE)
+        hidden = F.leaky_relu(self.norm(self.hidden(self.features(drawn).mean((2, 3)))), _SLOPE)
         logits: Tensor = self.scores(hidden)
         return logits
 

@@ -79,14 +79,14 @@ def simulated_canvas(
 
 
 def random_affine(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A (2, 3) map that scales by 0.75 to 1.33, shears a little and shifts by up to a tenth of each side.
+    """A (2, 3) map that scales by 0.6 to 1.65, shears a little and shifts by up to 0.15 of each side.
 
-    The strengths are a reconstruction; they are the differences that the first of the retrieved segments show.
+    The strengths are a reconstruction.
     """
     theta = np.eye(2, 3)
-    theta[[0, 1], [0, 1]] *= np.exp(rng.uniform(-0.288, 0.288, 2))
+    theta[[0, 1], [0, 1]] *= np.exp(rng.uniform(-0.5, 0.5, 2))
     theta[[0, 1], [1, 0]] += rng.normal(0, 0.02, 2)
-    theta[:, 2] += rng.uniform(-0.2, 0.2, 2)
+    theta[:, 2] += rng.uniform(-0.3, 0.3, 2)
     return theta
 
 
@@ -97,9 +97,15 @@ def out_of_place(
 
     ``image`` (H, W, 3), ``mask`` and ``cut`` (H, W). Returns the moved picture and mask.
     """
-    size = (mask.shape[0], mask.shape[1])
-    source, inside = source_pixels(random_affine(rng), size)
-    moved = inside & mask.ravel()[source]
+    moved_image, moved = placed(image, mask, random_affine(rng))
     if cut is not None and (moved & cut).sum() >= moved.sum() / 2:
         moved = moved & cut
-    return image.reshape(-1, 3)[source], moved
+    return moved_image, moved
+
+
+def placed(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_], theta: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A picture (H, W, 3) and a mask (H, W) moved by a (2, 3) map, in whole pixels; the mask is empty outside."""
+    source, inside = source_pixels(theta, (mask.shape[0], mask.shape[1]))
+    return image.reshape(-1, 3)[source], inside & mask.ravel()[source]

@@ -34,6 +34,12 @@ EpochsOption = Annotated[int, typer.Option("--epochs", help="Steps as passes ove
 WidthOption = Annotated[int, typer.Option("--width", help="Channels of the first convolutions (published: 64).")]
 RateOption = Annotated[float, typer.Option("--rate", help="Adam's learning rate.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of weights and batches, or of what is random.")]
+LeaveOutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--leave-out", metavar="ID", help="A training picture (sample id) to learn nothing of; may be repeated."
+    ),
+]
 SaveOption = Annotated[int, typer.Option("--save-every", help="Steps between checkpoints.")]
 
 sims = typer.Typer(
@@ -166,6 +172,11 @@ def train_transform(
     rate: RateOption = 1e-4,
     seed: SeedOption = 0,
     save_every: SaveOption = 500,
+    leave_out: LeaveOutOption = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", metavar="DIR", help="--work of another system whose network this one begins from."),
+    ] = None,
     device: DeviceOption = "auto",
     again: AgainOption = False,
 ) -> None:
@@ -173,7 +184,8 @@ def train_transform(
     from bench.sims.transforming import train_transformation as stage
 
     learning = _learning(work, steps, epochs, rate, seed, save_every)
-    _run(work, again, "transformation network", stage, learning=learning, width=width, device=device)
+    options = {"width": width, "leave_out": leave_out or (), "start": start, "device": device}
+    _run(work, again, "transformation network", stage, learning=learning, **options)
 
 
 @sims.command("transform")
@@ -185,7 +197,7 @@ def transform(
     device: DeviceOption = "auto",
     again: AgainOption = False,
 ) -> None:
-    """Place the best retrieved segment of every region."""
+    """Move the retrieved segments of every region, and take the one that then covers it best."""
     from bench.sims.transforming import transform as stage
 
     _run(work, again, "transformation", stage, choice=_choice(split, random_retrieval, identity), device=device)
@@ -213,6 +225,7 @@ def train_order(
     rate: RateOption = 1e-4,
     seed: SeedOption = 0,
     save_every: SaveOption = 500,
+    leave_out: LeaveOutOption = None,
     device: DeviceOption = "auto",
     again: AgainOption = False,
 ) -> None:
@@ -227,7 +240,7 @@ def train_order(
     if depth is not None and depth not in SOURCES:
         raise StageError(f"--depth is {depth!r}; choose one of {', '.join(SOURCES)}")
     learning = _learning(work, steps, epochs, rate, seed, save_every)
-    options = {"width": width, "source": depth, "disparity": disparity, "device": device}
+    options = {"width": width, "source": depth, "disparity": disparity, "device": device, "leave_out": leave_out or ()}
     _run(work, again, "ordering network", stage, learning=learning, **options)
 
 

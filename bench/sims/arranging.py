@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from baselines.sims.settings import OrderingSettings
 from bench.data.dataset import Dataset
 from bench.sims.bank import open_bank
 from bench.sims.depth import TOLD, Depth, Source, depth_source
-from bench.sims.learning import Learning, device_of, learn, load_network
+from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
 from bench.sims.retrieval import class_map
 from bench.sims.stage import (
     Arrays,
@@ -56,12 +56,17 @@ def train_order(
     width: int = 64,
     source: Source | None = None,
     disparity: Path | None = None,
+    leave_out: Sequence[str] = (),
     device: str = "auto",
     again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
-    """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained)."""
+    """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
+
+    Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
+    """
     bank, bank_record = open_bank(workspace)
+    left_out = pictures_called(bank.ids, leave_out)
     classes = workspace.classes
     depth = Depth(source=source or depth_source(classes, disparity), classes=classes, disparity=disparity)
     settings = OrderingSettings(classes=classes.count, width=width)
@@ -73,6 +78,7 @@ def train_order(
             "network": asdict(settings),
             "depth": depth.source,
             "disparity": str(disparity) if disparity else None,
+            "leave_out": sorted(leave_out),
             **asdict(learning),
         },
         inputs={"bank": bank_record.content},
@@ -82,11 +88,8 @@ def train_order(
     def work() -> Mapping[str, Any]:
         train = workspace.open("train")
         pairs = _known_pairs(workspace, train, depth, stage.folder / PAIRS_FILE, progress)["pairs"]
-        if not len(pairs):
-            raise StageError(
-                f"{stage.folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity "
-                "DIR, another --depth, or leave the network out (compose --random-order)"
-            )
+        pairs = pairs[~np.isin(pairs[:, 0], left_out)]
+        _check_told(pairs, stage.folder, depth)
         network = OrderingNetwork(settings)
         initialize(network, learning.seed)
 
@@ -105,6 +108,14 @@ def train_order(
         return {"parameters": parameters, "pairs": len(pairs), "supervision": TOLD[depth.source], **means}
 
     return run_stage(stage, work, again=again)
+
+
+def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
+    if not len(pairs):
+        raise StageError(
+            f"{folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity DIR, another "
+            "--depth, or leave the network out (compose --random-order)"
+        )
 
 
 def _known_pairs(

@@ -17,7 +17,7 @@ from bench.atomic import written_beside
 from bench.data.dataset import Dataset
 from bench.sims.arranging import read_order
 from bench.sims.bank import Bank, open_bank
-from bench.sims.retrieval import Retrieved, read_retrieved
+from bench.sims.retrieval import read_retrieved
 from bench.sims.stage import (
     Arrays,
     Progress,
@@ -51,7 +51,7 @@ def compose(
     """
     bank, _ = open_bank(workspace)
     retrieved, retrieved_record = read_retrieved(workspace, choice)
-    theta, transformation_record = read_transformation(workspace, choice)
+    theta, chosen, transformation_record = read_transformation(workspace, choice)
     order, order_record = read_order(workspace, choice)
     check_made_from(transformation_record, "retrieval", retrieved_record, f"transform {told(choice, order=False)}")
     if not len(theta) == len(order) == len(retrieved.map_of):
@@ -80,7 +80,9 @@ def compose(
             sample = dataset.load(index)
             of_map = workspace.classes.of_label[sample.labels]
             wanted = find_segments(of_map, workspace.rule).masks
-            pieces = _pieces(bank, retrieved, theta, queries, wanted)
+            pieces = _pieces(
+                bank, retrieved.found[np.arange(len(chosen)), chosen], retrieved.class_of, theta, queries, wanted
+            )
             canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
             found = agreement(canvas, of_map, of_map != workspace.classes.none, sample.image)
             sums.append([found.asked, found.covered, found.agreeing, found.colour_error])
@@ -112,7 +114,8 @@ def shares(sums: NDArray[np.float64]) -> dict[str, float]:
 
 def _pieces(
     bank: Bank,
-    retrieved: Retrieved,
+    numbers: NDArray[np.int64],
+    class_of: NDArray[np.int64],
     theta: NDArray[np.float64],
     queries: NDArray[np.int64],
     masks: NDArray[np.bool_],
@@ -124,14 +127,14 @@ def _pieces(
         )
     made = {}
     for number, (query, wanted) in enumerate(zip(queries, masks, strict=True)):
-        found = int(retrieved.found[query, 0])
+        found = int(numbers[query])
         if found >= 0:
             source = int(bank.image_of[found])
             made[number] = Piece(
                 image=bank.image(source),
                 classes=bank.class_map(source),
                 mask=bank.mask(found),
-                label=int(retrieved.class_of[query]),
+                label=int(class_of[query]),
                 theta=theta[query],
                 wanted=wanted,
             )

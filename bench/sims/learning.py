@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.atomic import written_beside
@@ -113,6 +115,21 @@ def load_network(folder: Path, network: nn.Module) -> nn.Module:
     except (RuntimeError, OSError, EOFError, AttributeError) as error:
         raise StageError(f"{path}: cannot be read as this network ({error}); train it again with --again") from error
     return network.eval()
+
+
+def pictures_called(ids: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
+    """Indices of the pictures to leave out of a training, ascending.
+
+    Raises StageError for a name that no picture has, and where no picture would be left.
+    """
+    unknown = sorted(set(names) - set(ids))
+    if unknown:
+        raise StageError(
+            f"--leave-out {unknown[0]}: no training picture has this id; the {len(ids)} ids are like {ids[0]}"
+        )
+    if len(set(names)) == len(ids):
+        raise StageError(f"--leave-out names all {len(ids)} training pictures; leave some of them to learn from")
+    return np.flatnonzero(np.isin(np.array(ids), list(names)))
 
 
 def device_of(name: str) -> torch.device:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench.atomic import check_write, read_json, remove_unfinished, write_json, written_beside
 from bench.data.journal import locked
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 """Raise it with any change to what stages write for the same settings."""
 RECORD, WORKING, LOCK = "stage.json", "working.json", ".lock"
 Progress = Callable[[int, int, str], None]

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from bench.sims.arranging import arrange, train_order
+from bench.sims.arranging import arrange
 from bench.sims.bank import build_bank
 from bench.sims.composing import compose
 from bench.sims.learning import Learning
 from bench.sims.retrieval import retrieve
 from bench.sims.transforming import train_transformation, transform
 from bench.sims.workspace import Choice, Workspace
+from tests.sims.leave_out import run_trial
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = Path(os.environ.get("SPADE_BENCH_DATA") or ROOT.parent / "shared" / "data") / "cityscapes_sample"
@@ -77,16 +78,30 @@ def test_random_retrieval_is_much_worse_than_the_best_overlap(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_overlap_and_order_help_the_full_system(tmp_path: Path) -> None:
-    """Small networks (an eighth of the width), briefly trained on the 8 pairs; retrieval leaves the own picture out.
+def test_transformation_and_retrieval_help_pictures_that_no_network_saw(tmp_path: Path) -> None:
+    """Networks of an eighth of the width, begun on synthetic scenes, then 4 real pictures; judged on the other 4.
 
-    That the transformation network beats the identity is not claimed: trained so briefly it does not (docs/sims.md).
+    Briefer than what docs/sims.md reports. That the order helps is not claimed: it lies within the noise.
     """
-    workspace = system(tmp_path / "work", (64, 128))
-    train_transformation(workspace, Learning(steps=400, rate=1e-4, log_every_steps=50), width=8, device="cpu")
-    train_order(workspace, Learning(steps=1600, rate=1e-3, log_every_steps=100), width=8, device="cpu")
-    full = scores(workspace, FULL)["label_agreement"]
-    assert scores(workspace, BASELINES["random order"])["label_agreement"] < full
-    assert scores(workspace, BASELINES["random retrieval"])["label_agreement"] < full - 5
-    identity = scores(workspace, BASELINES["identity"])["label_agreement"]
-    assert abs(identity - full) < 5, "neither far better nor far worse than where the segments were"
+    scenes = Workspace(
+        folder=tmp_path / "scenes", dataset="synthetic", root=None, size=(64, 128), min_area_px=1000, images=(60, 1)
+    )
+    scenes.folder.mkdir()
+    scenes.write()
+    build_bank(scenes, workers=1)
+    train_transformation(scenes, Learning(steps=400, rate=1e-3), width=8, device="cpu")
+    rows = {"full": FULL, **{name: BASELINES[name] for name in ("identity", "random retrieval")}}
+    trial = run_trial(
+        system(tmp_path / "work", (64, 128)),
+        [(0, 1, 2, 3), (4, 5, 6, 7)],
+        rows,
+        transformation=Learning(steps=100, rate=3e-4),
+        ordering=Learning(steps=200, rate=1e-3),
+        width=8,
+        start=scenes.folder,
+    )
+    agreement = {name: scores["label_agreement"] for name, scores in trial.scores.items()}
+    assert agreement["identity"] < agreement["full"] - 1, agreement
+    assert agreement["random retrieval"] < agreement["full"] - 5, agreement
+    assert (trial.after >= trial.before).all(), "the choice among the placed has the first where it was"
+    assert trial.after.mean() > trial.before.mean() + 0.05

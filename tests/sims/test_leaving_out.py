@@ -1,0 +1,110 @@
+"""Trainings that leave pictures out, and ones that begin from another system's network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from baselines.sims.canvas import IDENTITY
+from baselines.sims.networks import TransformationNetwork, initialize
+from baselines.sims.settings import TransformationSettings
+from bench.sims.arranging import train_order
+from bench.sims.bank import build_bank, open_bank
+from bench.sims.learning import NETWORK_FILE, Learning
+from bench.sims.stage import StageError
+from bench.sims.transforming import NETWORK_FOLDER, begin_from, best_place, train_transformation, training_pair
+from bench.sims.workspace import Workspace
+from tests.sims.leave_out import overlap
+
+BRIEF = Learning(steps=2)
+
+
+@pytest.fixture(scope="module")
+def banked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("sims")
+    made = Workspace(folder=folder, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(6, 2))
+    made.write()
+    build_bank(made, workers=1)
+    return made
+
+
+def test_no_pair_is_made_with_a_picture_left_out(banked: Workspace) -> None:
+    bank, _ = open_bank(banked)
+    sky = banked.classes.names.index("sky")
+    number = int(bank.of_class(sky)[bank.image_of[bank.of_class(sky)] == 0][0])
+    shown = {bank.image(index).tobytes(): index for index in range(6)}
+
+    def seen(left_out: list[int]) -> set[int]:
+        found = set()
+        for seed in range(60):
+            pair = training_pair(bank, number, np.random.default_rng(seed), np.array(left_out))
+            if pair.other[0].tobytes() in shown:
+                found.add(shown[pair.other[0].tobytes()])
+        return found
+
+    others = seen([])
+    assert others - {0}
+    assert not seen(sorted(others - {0})) & (others - {0})
+
+
+def test_networks_that_leave_pictures_out_are_others_and_ids_are_checked(banked: Workspace) -> None:
+    ids = open_bank(banked)[0].ids
+    whole, _ = train_order(banked, BRIEF, width=2, device="cpu")
+    less, made = train_order(banked, BRIEF, width=2, leave_out=ids[:3], device="cpu")
+    assert made
+    assert less.notes["pairs"] < whole.notes["pairs"]
+    assert less.settings["leave_out"] == sorted(ids[:3])
+    for train in (train_order, train_transformation):
+        with pytest.raises(StageError, match=r"--leave-out nobody: no training picture has this id; the 6 ids are"):
+            train(banked, BRIEF, width=2, leave_out=["nobody"], device="cpu")
+        with pytest.raises(StageError, match=r"--leave-out names all 6 training pictures; leave some"):
+            train(banked, BRIEF, width=2, leave_out=ids, device="cpu")
+
+
+def test_a_network_begins_from_one_that_knows_other_classes(banked: Workspace, tmp_path: Path) -> None:
+    record, _ = train_transformation(banked, BRIEF, width=2, device="cpu")
+    known = torch.load(record.folder / NETWORK_FILE, weights_only=True)
+    network = TransformationNetwork(TransformationSettings(classes=20, width=2))
+    initialize(network, 1)
+    begin_from(network, record)
+    first = network.state_dict()["features.groups.0.0.weight"]
+    assert first.shape[1] == 24
+    assert torch.equal(first[:, :4], known["features.groups.0.0.weight"][:, :4])
+    torch.testing.assert_close(first[:, 23], known["features.groups.0.0.weight"][:, 4:].mean(1))
+    assert torch.equal(network.affine.weight, known["affine.weight"])
+    wider = TransformationNetwork(TransformationSettings(classes=20, width=3))
+    with pytest.raises(StageError, match=rf"{NETWORK_FOLDER}: has width 2, the network to train 3"):
+        begin_from(wider, record)
+    other = Workspace(folder=tmp_path, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(4, 2))
+    build_bank(other, workers=1)
+    begun, _ = train_transformation(other, BRIEF, width=2, start=banked.folder, device="cpu")
+    assert begun.inputs["start"] == record.content
+
+
+def test_the_placed_segment_never_covers_its_region_worse_than_the_first_where_it_was(banked: Workspace) -> None:
+    bank, _ = open_bank(banked)
+    network = TransformationNetwork(TransformationSettings(classes=banked.classes.count, width=2))
+    cpu = torch.device("cpu")
+    number = int(np.argmax(bank.areas))
+    label = int(bank.class_of[number])
+    found = np.array([*[n for n in bank.of_class(label).tolist() if n != number][:3], -1])
+    region = bank.mask(number)
+    order = [found[k] for k in np.argsort([-overlap(bank.mask(int(n)), IDENTITY, region) for n in found[:3]])]
+    still = best_place(bank, np.array([*order, -1]), region, label, network.eval(), cpu)
+    assert still.chosen == 0, "a network that moves nothing leaves the first"
+    assert (still.theta == IDENTITY).all()
+    wild = 0
+    for seed in range(6):
+        with torch.no_grad():
+            network.affine.bias.copy_(torch.from_numpy(np.random.default_rng(seed).normal(0, 0.3, 6)))
+        placed = best_place(bank, np.array([*order, -1]), region, label, network, cpu)
+        wild += bool((placed.theta != IDENTITY).any())
+        before, after = (
+            overlap(bank.mask(int(order[n])), theta, region)
+            for n, theta in ((0, IDENTITY), (placed.chosen, placed.theta))
+        )
+        assert after >= before
+    assert wild, "some of them were moved"
