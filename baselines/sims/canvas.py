@@ -143,6 +143,17 @@ class Agreement:
         )
 
 
+def class_counts(
+    canvas: Canvas, classes: NDArray[np.integer], asked: NDArray[np.bool_], count: int
+) -> NDArray[np.int64]:
+    """(K, 3): for each of ``count`` classes the pixels of ``asked`` (H, W) where canvas and class map (H, W) have it,
+    where the canvas has it, and where the class map has it."""
+    there = asked & canvas.mask
+    agreeing = there & (canvas.classes == classes)
+    parts = (classes[agreeing], canvas.classes[there], classes[asked])
+    return np.stack([np.bincount(part, minlength=count)[:count] for part in parts], axis=1)
+
+
 NOTHING = Agreement(asked=0, covered=0, agreeing=0, colour_error=0.0)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from baselines.sims.canvas import Canvas, Piece, agreement, elide, paste
+from baselines.sims.canvas import Canvas, Piece, agreement, class_counts, elide, paste
 from baselines.sims.segments import find_segments
 from bench.atomic import written_beside
 from bench.data.dataset import Dataset
@@ -74,7 +74,7 @@ def compose(
     )
 
     def part(maps: range) -> Arrays:
-        sums = []
+        sums, counts = [], []
         for index in maps:
             queries = retrieved.of_map(index)
             sample = dataset.load(index)
@@ -84,30 +84,40 @@ def compose(
                 bank, retrieved.found[np.arange(len(chosen)), chosen], retrieved.class_of, theta, queries, wanted
             )
             canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
-            found = agreement(canvas, of_map, of_map != workspace.classes.none, sample.image)
+            asked = of_map != workspace.classes.none
+            found = agreement(canvas, of_map, asked, sample.image)
             sums.append([found.asked, found.covered, found.agreeing, found.colour_error])
+            counts.append(class_counts(canvas, of_map, asked, workspace.classes.count))
             rng = np.random.default_rng((_STREAM, seed, zlib.crc32(sample.id.encode())))
             _write(stage.folder / f"{sample.id}.png", elide(canvas, rng))
-        return {"sums": np.array(sums, np.float64).reshape(-1, 4)}
+        return {
+            "sums": np.array(sums, np.float64).reshape(-1, 4),
+            "classes": np.array(counts, np.int64).reshape(-1, workspace.classes.count, 3),
+        }
 
     def work() -> Mapping[str, Any]:
         count, path = workspace.count(dataset), stage.folder / "agreement.npz"
-        sums = in_parts(path, count, part, per=_MAPS_PER_PART, what="canvases", progress=progress)["sums"]
-        return {"canvases": count, **shares(sums.sum(0))}
+        found = in_parts(path, count, part, per=_MAPS_PER_PART, what="canvases", progress=progress)
+        return {"canvases": count, **shares(found["sums"].sum(0), found["classes"].sum(0))}
 
     return run_stage(stage, work, again=again)
 
 
-def shares(sums: NDArray[np.float64]) -> dict[str, float]:
+def shares(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> dict[str, float]:
     """Percentages and a mean of the sums (asked, covered, agreeing, colour error) over the pixels of many canvases.
 
     ``label_agreement`` is the share of all pixels that belong to a class where the canvas has that class: an empty
-    pixel disagrees. ``colour_l1`` (0 to 255) counts an empty pixel as the photograph's mean colour.
+    pixel disagrees. ``label_miou`` is the intersection over union of the two, averaged over the classes that occur in
+    the label maps, from ``counts`` (K, 3) as ``class_counts`` has them: each class weighs the same, however small its
+    segments. ``colour_l1`` (0 to 255) counts an empty pixel as the photograph's mean colour.
     """
+    both, ours, wanted = counts[counts[:, 2] > 0].astype(np.float64).T
+    miou = float(np.mean(both / (ours + wanted - both))) if len(both) else 0.0
     asked = max(float(sums[0]), 1.0)
     return {
         "covered": round(100 * float(sums[1]) / asked, 3),
         "label_agreement": round(100 * float(sums[2]) / asked, 3),
+        "label_miou": round(100 * miou, 3),
         "colour_l1": round(float(sums[3]) / asked, 3),
     }
 

@@ -27,7 +27,7 @@ class Trial:
     """What came of one seed, over all pictures, each judged by networks that learned nothing of it."""
 
     scores: Mapping[str, Mapping[str, float]]
-    """Row to covered, label_agreement and colour_l1 (``bench.sims.composing.shares``)."""
+    """Row to covered, label_agreement, label_miou and colour_l1 (``bench.sims.composing.shares``)."""
     before: NDArray[np.float64]
     """(Q,) IoU of each retrieved segment with its region where it was."""
     after: NDArray[np.float64]
@@ -51,6 +51,7 @@ def run_trial(
     ``start`` is the folder of a system of other data from which the transformation networks begin.
     """
     sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
+    counts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in rows}
     overlaps = []
     for number, fold in enumerate(folds):
         here = replace(workspace, folder=workspace.folder / f"fold-{number}")
@@ -66,10 +67,14 @@ def run_trial(
             transform(here, choice, device="cpu")
             arrange(here, choice, seed=transformation.seed, device="cpu")
             record, _ = compose(here, choice)
-            sums[name].append(load_arrays(record.folder / "agreement.npz")["sums"][list(fold)])
+            arrays = load_arrays(record.folder / "agreement.npz")
+            sums[name].append(arrays["sums"][list(fold)])
+            counts[name].append(arrays["classes"][list(fold)])
         overlaps.append(segment_overlaps(here, next(iter(rows.values())), fold))
     before, after, areas = np.concatenate(overlaps, 1)
-    scores = {name: shares(np.concatenate(each).sum(0)) for name, each in sums.items()}
+    scores = {
+        name: shares(np.concatenate(each).sum(0), np.concatenate(counts[name]).sum(0)) for name, each in sums.items()
+    }
     return Trial(scores=scores, before=before, after=after, areas=areas.astype(np.int64))
 
 

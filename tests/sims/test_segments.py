@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from baselines.sims.canvas import IDENTITY, Canvas, Piece, agreement, elide, paste
+from baselines.sims.canvas import IDENTITY, Canvas, Piece, agreement, class_counts, elide, paste
 from baselines.sims.ordering import back_to_front, boundaries, draw_pair, in_front
 from baselines.sims.segments import SegmentRule, find_segments, merge_thin
 from baselines.sims.simulate import Found, out_of_place, simulated_canvas, transfer_colours
+from bench.sims.composing import shares
 
 EVERY = SegmentRule(classes=3, min_area_px=1)
 SIZE = (16, 32)
@@ -192,3 +193,16 @@ def test_a_segment_out_of_place_is_moved_with_its_colours() -> None:
     cut, cut_mask = out_of_place(image, mask, np.zeros(SIZE, bool), np.random.default_rng(3))
     assert (cut_mask == moved_mask).all(), "a cut that would leave less than half is not made"
     assert (cut == moved).all()
+
+
+def test_the_mean_iou_weighs_small_classes_like_large_ones_and_ignores_those_that_do_not_occur() -> None:
+    classes = np.array([[0, 0, 0, 0], [0, 0, 0, 1]])
+    shown = np.array([[0, 0, 0, 2], [0, 0, 0, 0]], np.int32)
+    canvas = Canvas(image=np.zeros((2, 4, 3), np.uint8), owner=np.zeros((2, 4), np.int32), classes=shown)
+    counts = class_counts(canvas, classes, np.ones((2, 4), bool), 4)
+    assert counts.tolist() == [[6, 7, 7], [0, 0, 1], [0, 1, 0], [0, 0, 0]]
+    told = shares(np.array([8.0, 8.0, 6.0, 0.0]), counts)
+    assert told["label_agreement"] == 75.0
+    assert told["label_miou"] == pytest.approx(100 * (6 / 8 + 0 / 1) / 2)
+    empty = Canvas(image=canvas.image, owner=np.full((2, 4), -1, np.int32), classes=np.full((2, 4), -1, np.int32))
+    assert class_counts(empty, classes, np.ones((2, 4), bool), 2).tolist() == [[0, 0, 7], [0, 0, 1]]
