@@ -17,6 +17,7 @@ from bench.atomic import written_beside
 from bench.data.dataset import Dataset
 from bench.sims.arranging import read_order
 from bench.sims.bank import Bank, open_bank
+from bench.sims.classes import SimsClasses
 from bench.sims.retrieval import read_retrieved
 from bench.sims.stage import (
     Arrays,
@@ -84,16 +85,12 @@ def compose(
                 bank, retrieved.found[np.arange(len(chosen)), chosen], retrieved.class_of, theta, queries, wanted
             )
             canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
-            asked = of_map != workspace.classes.none
-            found = agreement(canvas, of_map, asked, sample.image)
-            sums.append([found.asked, found.covered, found.agreeing, found.colour_error])
-            counts.append(class_counts(canvas, of_map, asked, workspace.classes.count))
+            own_sums, own_counts = _compared(canvas, of_map, workspace.classes, sample.image)
+            sums.append(own_sums)
+            counts.append(own_counts)
             rng = np.random.default_rng((_STREAM, seed, zlib.crc32(sample.id.encode())))
             _write(stage.folder / f"{sample.id}.png", elide(canvas, rng))
-        return {
-            "sums": np.array(sums, np.float64).reshape(-1, 4),
-            "classes": np.array(counts, np.int64).reshape(-1, workspace.classes.count, 3),
-        }
+        return {"sums": np.array(sums, np.float64).reshape(-1, 4), "classes": np.array(counts, np.int64)}
 
     def work() -> Mapping[str, Any]:
         count, path = workspace.count(dataset), stage.folder / "agreement.npz"
@@ -101,6 +98,16 @@ def compose(
         return {"canvases": count, **shares(found["sums"].sum(0), found["classes"].sum(0))}
 
     return run_stage(stage, work, again=again)
+
+
+def _compared(
+    canvas: Canvas, of_map: NDArray[np.integer], classes: SimsClasses, image: NDArray[np.uint8]
+) -> tuple[list[float], NDArray[np.int64]]:
+    """What :func:`shares` adds up, of one canvas."""
+    asked = of_map != classes.none
+    found = agreement(canvas, of_map, asked, image)
+    sums = [found.asked, found.covered, found.agreeing, found.colour_error]
+    return sums, class_counts(canvas, of_map, asked, classes.count)
 
 
 def shares(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> dict[str, float]:
