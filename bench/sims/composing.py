@@ -75,7 +75,7 @@ def compose(
     )
 
     def part(maps: range) -> Arrays:
-        sums, counts = [], []
+        compared = []
         for index in maps:
             queries = retrieved.of_map(index)
             sample = dataset.load(index)
@@ -85,12 +85,13 @@ def compose(
                 bank, retrieved.found[np.arange(len(chosen)), chosen], retrieved.class_of, theta, queries, wanted
             )
             canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
-            own_sums, own_counts = _compared(canvas, of_map, workspace.classes, sample.image)
-            sums.append(own_sums)
-            counts.append(own_counts)
+            compared.append(_compared(canvas, of_map, workspace.classes, sample.image))
             rng = np.random.default_rng((_STREAM, seed, zlib.crc32(sample.id.encode())))
             _write(stage.folder / f"{sample.id}.png", elide(canvas, rng))
-        return {"sums": np.array(sums, np.float64).reshape(-1, 4), "classes": np.array(counts, np.int64)}
+        return {
+            "sums": np.array([sums for sums, _ in compared]),
+            "classes": np.array([counts for _, counts in compared]),
+        }
 
     def work() -> Mapping[str, Any]:
         count, path = workspace.count(dataset), stage.folder / "agreement.npz"
@@ -106,7 +107,7 @@ def _compared(
     """What :func:`shares` adds up, of one canvas."""
     asked = of_map != classes.none
     found = agreement(canvas, of_map, asked, image)
-    sums = [found.asked, found.covered, found.agreeing, found.colour_error]
+    sums = [float(value) for value in (found.asked, found.covered, found.agreeing, found.colour_error)]
     return sums, class_counts(canvas, of_map, asked, classes.count)
 
 
