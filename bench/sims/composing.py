@@ -74,6 +74,8 @@ def compose(
         inputs=inputs,
     )
 
+    taken = retrieved.found[np.arange(len(chosen)), chosen]
+
     def part(maps: range) -> Arrays:
         compared = []
         for index in maps:
@@ -81,17 +83,13 @@ def compose(
             sample = dataset.load(index)
             of_map = workspace.classes.of_label[sample.labels]
             wanted = find_segments(of_map, workspace.rule).masks
-            pieces = _pieces(
-                bank, retrieved.found[np.arange(len(chosen)), chosen], retrieved.class_of, theta, queries, wanted
-            )
+            pieces = _pieces(bank, taken, retrieved.class_of, theta, queries, wanted)
             canvas = _pasted(pieces, order[queries].tolist(), workspace.size, context=context)
             compared.append(_compared(canvas, of_map, workspace.classes, sample.image))
             rng = np.random.default_rng((_STREAM, seed, zlib.crc32(sample.id.encode())))
             _write(stage.folder / f"{sample.id}.png", elide(canvas, rng))
-        return {
-            "sums": np.array([sums for sums, _ in compared]),
-            "classes": np.array([counts for _, counts in compared]),
-        }
+        sums, counts = zip(*compared, strict=True)
+        return {"sums": np.array(sums), "classes": np.array(counts)}
 
     def work() -> Mapping[str, Any]:
         count, path = workspace.count(dataset), stage.folder / "agreement.npz"
