@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -11,6 +12,11 @@ import pytest
 # Tiny tensors gain nothing from threads, and several test processes with spinning threads slow each other down.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# A shell has its background processes ignore Ctrl-C, and what is ignored stays so: tests that press it would wait for
+# ever. Children of this process inherit what is set here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEVER_SKIPPED_IN_CI = ("slurm", "browser")
 """Markers of tests that need something installed: the gate installs it, so there a skip is a failure."""
