@@ -6,7 +6,7 @@ Command: ./run_study.py run figure9_small, then
     ./run_study.py synthesize --run spade-decoder-encoder-synthetic --val-maps 4 --samples 5
     ./run_study.py synthesize --run spade-decoder-encoder-synthetic --val-maps 4 --style A.png --style B.png
 Cost: 600 steps of 8 images; 3 to 6 images a second on one core of a machine that was busy with other work.
-Measured (seed 0, the same training by `train spade-decoder --switch vae`): mIoU 56.1 (real images 87.9), accu@all 76.0,
+Measured (seed 0, results/small/figure9): mIoU 56.1 (real images 87.9), accu@all 76.0,
 FD@synthetic-judge 3.89, FD@efficientnet-lite0 276.5 on 100 validation scenes; KL divergence 2.1 nats an image at the
 end; over 4 validation maps of 5 samples each L1@pixels 0.1035, L2@efficientnet-lite0 7.80. A style image decides light
 and colour (docs/synthesis.md shows it); samples around one style differ little.
