@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bench.job_records import JobRecords
 from bench.lives import lives
+from bench.plan import training_key
 from bench.run_spec import RunSpec
 from bench.store import RunFolder, Store
 from bench.study import Study
@@ -93,7 +94,7 @@ def _cost(label: str, dataset: str, runs: list[RunSpec], store: Store) -> RunCos
                 runs=cost.runs,
                 images=cost.images,
                 images_per_s=speed,
-                ranks=ranks_of(f"train-{run.run_id}", store),
+                ranks=ranks_of(training_key(run.run_id), store),
                 on_gpus=bool(gpus),
                 memory_gib=_memory_gib(folder),
                 hardware=str(gpus[0] if gpus else told.get("processor", "")),

@@ -39,6 +39,11 @@ class Verb(Enum):
     WAIT = "wait"
 
 
+def training_key(run_id: str) -> str:
+    """:attr:`Job.key` of the training of a run."""
+    return f"train-{run_id}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One unit of work of a study."""
@@ -60,7 +65,7 @@ class Job:
         if self.evaluation is not None:
             return f"evaluate-{self.evaluation.eval_id}"
         assert self.run is not None
-        return f"train-{self.run.run_id}"
+        return training_key(self.run.run_id)
 
     @property
     def title(self) -> str:
@@ -340,7 +345,7 @@ def _stand_ins(study: Study, store: Store, states: Mapping[str, JobState]) -> di
     found: dict[str, str] = {}
     for row, dataset in product(study.rows, study.datasets):
         runs = [study.run(row, dataset, seed) for seed in study.seeds]
-        known = [states[f"train-{run.run_id}"] for run in runs]
+        known = [states[training_key(run.run_id)] for run in runs]
         begun = any(state.status.state != "pending" or state.has_checkpoint or state.scheduled for state in known)
         if not begun and read_import(store, row.variant.name, dataset.ref) is not None:
             found |= {run.run_id: row.variant.name for run in runs}

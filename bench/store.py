@@ -280,7 +280,6 @@ class Store:
         self.root = Path(root)
         # Kept, since joining paths takes a third of the time of `status` where there are thousands of runs.
         self._runs, self._evaluations, self._jobs = (self.root / name for name in ("runs", "evaluations", "jobs"))
-        self._finished = f"{self._evaluations}{os.sep}%s{os.sep}evaluation.json"
 
     def run(self, spec: RunSpec) -> RunFolder:
         return RunFolder(self._runs / spec.name)
@@ -300,9 +299,8 @@ class Store:
         raise ValueError(f"{what} {text!r} in {self.root}:\n  {listed}")
 
     def runs(self) -> Iterator[RunFolder]:
-        folder = self.root / "runs"
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
+        if self._runs.is_dir():
+            for path in sorted(self._runs.iterdir()):
                 if (path / "run.json").is_file():
                     yield RunFolder(path)
 
@@ -313,13 +311,16 @@ class Store:
     def evaluation_folder(self, eval_id: str) -> Path:
         return self._evaluations / eval_id
 
+    def _evaluation_file(self, eval_id: str) -> str:
+        return f"{self._evaluations}{os.sep}{eval_id}{os.sep}evaluation.json"
+
     def confusion_file(self, eval_id: str) -> Path:
         """Summed and per-image confusion counts; written before ``evaluation.json``."""
         return self.evaluation_folder(eval_id) / "confusion.npz"
 
     def evaluation(self, eval_id: str) -> Evaluation | None:
         """The finished evaluation, or None."""
-        path = self._finished % eval_id
+        path = self._evaluation_file(eval_id)
         try:
             data = read_json(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -328,7 +329,7 @@ class Store:
 
     def score(self, eval_id: str, metric: str) -> Score | None:
         """One score of a finished evaluation, the rest of which is not checked; None where it was not measured."""
-        path = self._finished % eval_id
+        path = self._evaluation_file(eval_id)
         try:
             found = read_json(path).get("scores", {}).get(metric)
         except FileNotFoundError:
@@ -337,7 +338,7 @@ class Store:
 
     def is_evaluated(self, eval_id: str) -> bool:
         """Whether the evaluation is finished; its file is not read."""
-        return os.path.isfile(self._finished % eval_id)
+        return os.path.isfile(self._evaluation_file(eval_id))
 
     def evaluation_error(self, eval_id: str) -> str:
         """The line of the traceback that names the error, or nothing where the evaluation has not failed."""
@@ -353,23 +354,21 @@ class Store:
         return path.stat().st_mtime if path.is_file() else 0.0
 
     def evaluations(self) -> Iterator[Evaluation]:
-        folder = self.root / "evaluations"
-        if folder.is_dir():
-            for path in sorted(folder.iterdir()):
+        if self._evaluations.is_dir():
+            for path in sorted(self._evaluations.iterdir()):
                 found = self.evaluation(path.name)
                 if found is not None:
                     yield found
 
     def evaluated_subjects(self, known: Mapping[str, str] | None = None) -> Iterator[tuple[str, str | None]]:
         """(eval id, subject) of every finished evaluation; None where it names none. Those ``known`` are not read."""
-        folder = self.root / "evaluations"
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        names = sorted(os.listdir(self._evaluations)) if self._evaluations.is_dir() else []
         for name in names:
             if known and name in known:
                 yield name, known[name]
                 continue
             try:
-                with (folder / name / "evaluation.json").open(encoding="utf-8") as stream:
+                with open(self._evaluation_file(name), encoding="utf-8") as stream:
                     match = _SUBJECT.search(stream.read())
             except (FileNotFoundError, NotADirectoryError):
                 continue

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.atomic import read_json
-from bench.plan import Job, study_jobs
+from bench.plan import Job, study_jobs, training_key
 from bench.store import RunFolder, Store
 from bench.study import Study
 
@@ -39,7 +39,7 @@ def find_target(store: Store, text: str) -> Target:
 
     A run's name means its training. Raises ValueError that lists what there is when none or several match.
     """
-    trainings = {f"train-{_run_id(folder)}": folder for folder in store.runs()}
+    trainings = {training_key(_run_id(folder)): folder for folder in store.runs()}
     names = {key: folder.name for key, folder in trainings.items()}
     for key in _job_keys(store):
         names.setdefault(key, key)

@@ -209,3 +209,16 @@ def test_the_digest_of_a_large_file_is_kept_until_the_file_changes(
     assert weights.file_sha256(path) == expected, "a torn digest is not believed"
     path.write_bytes(b"second content")
     assert weights.file_sha256(path) == hashlib.sha256(b"second content").hexdigest()
+
+
+def test_a_store_may_lie_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    store, spec = Store(tmp_path / "100%s {sure} %"), spec_for(RUN)
+    scores = {"mIoU": Score(value=50.0)}
+    made = Evaluation(
+        eval_id=spec.eval_id, spec=spec, images=1, step=None, scores=scores, class_iou={}, class_pixels={}
+    )
+    store.write_evaluation(made)
+    assert store.is_evaluated(spec.eval_id)
+    assert store.evaluation(spec.eval_id) == made
+    assert store.score(spec.eval_id, "mIoU") == scores["mIoU"]
+    assert list(store.evaluated_subjects()) == [(spec.eval_id, spec.subject)]

@@ -26,6 +26,8 @@ class PerceptualFeatures(nn.Module, ABC):
     """Names of the features, in the order in which ``forward`` returns them."""
     divisors: ClassVar[tuple[tuple[int, tuple[float, ...]], ...]]
     """(greatest height in px, what the distances at the image and at each layer are divided by), ascending."""
+    least_px: ClassVar[int] = 1
+    """The smallest side that the network takes."""
 
     def train(self, mode: bool = True) -> PerceptualFeatures:
         """Stays in eval mode."""
@@ -129,7 +131,7 @@ class EfficientNetLite0(PerceptualFeatures):
     divisors = ((2047, (1.0, 0.12, 0.15, 0.14, 0.12, 0.045)),)
     """Ours: the mean distances between 32 pairs of synthetic scenes at 64 px, as a share of that between the images."""
     _last_blocks = (0, 2, 4, 10, 15)
-    _least_px = 32
+    least_px = 32
 
     def __init__(self) -> None:
         """With the weights that torch draws; see ``load_efficientnet_lite0``. A ValueError without the package."""
@@ -149,11 +151,11 @@ class EfficientNetLite0(PerceptualFeatures):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The features (N, C, h, w) of each of ``layers``. A ValueError for images of less than 32 px."""
-        if min(images.shape[2:]) < self._least_px:
+        if min(images.shape[2:]) < self.least_px:
             height, width = images.shape[2:]
             raise ValueError(
                 f"images of {height} x {width} pixels (height x width) are too small for efficientnet-lite0, which "
-                f"needs {self._least_px}; train with --switch no-perceptual"
+                f"needs {self.least_px}; train with --switch no-perceptual"
             )
         x = F.relu6(self.stem(((images + 1) * 127.5 - 127.0) / 128.0))
         found = []

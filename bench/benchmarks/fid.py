@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from bench.benchmarks.timing import Stopwatch, environment, in_turn
 from bench.evaluation.frechet import FeatureMoments, distance_of_moments
 
-Moments = NDArray[np.float64]
-
 _MIXING = 0.3
 """How much of a feature comes from others: real features are correlated, and far from equally spread."""
 
@@ -38,7 +36,7 @@ def benchmark_fid(
         raise ValueError(f"benchmark fid compares with pytorch-fid, which is not installed ({error})") from error
     real, fake = _features(images, dimensions, 0), _features(images, dimensions, 1)
 
-    def their_moments() -> list[tuple[Moments, Moments]]:
+    def their_moments() -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         wide = (rows.astype(np.float64) for rows in (real, fake))  # pytorch-fid keeps its features so
         return [(rows.mean(axis=0), np.cov(rows, rowvar=False)) for rows in wide]
 

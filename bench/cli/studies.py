@@ -193,7 +193,7 @@ def report(
     on how many images and seeds. `report STUDY --gallery-rule worst --gallery-row "decoder w/ SPADE"` shows where a
     row fails.
     """
-    from bench.reporting.forks import garbage_kept
+    from bench.reporting.garbage import garbage_kept
     from bench.reporting.options import ReportOptions
 
     opened = store_in(store)

@@ -9,6 +9,8 @@ from typing import Literal
 CellState = Literal["value", "pending", "running", "failed", "n/a", "blank"]
 """``blank``: nothing is to be expected here (no published number, no parameters of the real images)."""
 ColumnKind = Literal["parameters", "metric", "images", "paper", "delta", "cost", "probability", "verdict"]
+VERDICTS = {1: "holds", 0: "open", -1: "reversed"}
+"""How the values of a column of verdicts read."""
 Standing = Literal["", "best", "second"]
 IntervalOver = Literal["", "seeds", "images", "seeds and images"]
 """What was drawn at random, so what else the interval speaks for: other trainings, other images, or both."""

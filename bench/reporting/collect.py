@@ -118,29 +118,27 @@ class Collector:
         self.mix_protocols = mix_protocols
         """Whether an evaluation by another protocol may stand in for a missing one."""
         self._weights_known: dict[str, dict[str, str]] = {}
-        self._rows_known: dict[tuple[int, int, bool], tuple[Study, StudyDataset, list[MeasuredRow]]] = {}
-        self._specs_known: dict[str, EvaluationSpec] = {}
+        self._rows_known: dict[tuple[int, int], tuple[Study, StudyDataset, list[MeasuredRow]]] = {}
+        self._left: dict[tuple[str, str], _Left] = {}  # by run_id and protocol
         self._exact_known: dict[str, Evaluation | None] = {}
-        self._provenances: dict[str, dict[str, Any]] = {}
         self.unreadable: list[str] = []
         """Evaluations that were passed over, with the reason."""
 
     def rows(self, study: Study, dataset: StudyDataset, *, external: bool = False) -> list[MeasuredRow]:
         """Every row of the study, its imports, with ``external`` what else was made elsewhere, the real images last."""
-        key = id(study), id(dataset), external
-        known = self._rows_known.get(key)
-        if known is None:
-            known = self._rows_known[key] = study, dataset, self._read_rows(study, dataset, external)
-        return known[2]
+        key = id(study), id(dataset)
+        if key not in self._rows_known:
+            self._rows_known[key] = study, dataset, self._read_rows(study, dataset)
+        rows = self._rows_known[key][2]
+        own, real = [row for row in rows if not row.real], [row for row in rows if row.real]
+        return [*own, *(self._others_from_outside(dataset, own) if external else []), *real]
 
-    def _read_rows(self, study: Study, dataset: StudyDataset, external: bool) -> list[MeasuredRow]:
+    def _read_rows(self, study: Study, dataset: StudyDataset) -> list[MeasuredRow]:
         # First what is there under its own id: whatever is missing then sends us through the rest of the store alone.
         runs = [[study.run(row, dataset, seed) for seed in study.seeds] for row in study.rows]
         self._read_ahead(list(chain.from_iterable(runs)), dataset)
         rows = [self._row(row, own, dataset) for row, own in zip(study.rows, runs, strict=True)]
         rows += [self._imported(name, None, name, dataset) for name in study.imports]
-        if external:
-            rows += self._others_from_outside(dataset, rows)
         if study.real_row:
             rows.append(MeasuredRow(label=REAL_LABEL, row=None, seeds=(self._real(dataset),)))
         return rows
@@ -156,9 +154,8 @@ class Collector:
         parts = [runs[start : start + size] for start in range(0, len(runs), size)]
         for run, left in zip(runs, chain.from_iterable(in_forks([partial(read, part) for part in parts])), strict=True):
             run.__dict__.update(run_id=left.run_id, name=left.name)  # what a fork worked out need not be so again
-            self._specs_known[f"{left.run_id}-{dataset.protocol}"] = left.spec
+            self._left[left.run_id, dataset.protocol] = left
             self._exact_known[left.spec.eval_id] = left.evaluation
-            self._provenances[left.name] = left.provenance
 
     def _row(self, row: Row, runs: Sequence[RunSpec], dataset: StudyDataset) -> MeasuredRow:
         """The row's runs, or, where the store has none of them, the pictures imported under the variant's name."""
@@ -223,12 +220,6 @@ class Collector:
             others.append(MeasuredRow(label=label, row=None, seeds=(seed,), external=name))
         return others
 
-    def _spec(self, run: RunSpec, dataset: StudyDataset) -> EvaluationSpec:
-        key = f"{run.run_id}-{dataset.protocol}"
-        if key not in self._specs_known:
-            self._specs_known[key] = evaluation_of(run, dataset, self._weights(dataset))
-        return self._specs_known[key]
-
     def _exact(self, spec: EvaluationSpec) -> Evaluation | None:
         if spec.eval_id not in self._exact_known:
             self._exact_known[spec.eval_id] = self.store.evaluation(spec.eval_id)
@@ -257,17 +248,17 @@ class Collector:
         )
 
     def _seed(self, run: RunSpec, dataset: StudyDataset) -> Measured:
-        spec = self._spec(run, dataset)
-        found = self._evaluation(spec)
+        left = self._left[run.run_id, dataset.protocol]
+        found = self._evaluation(left.spec)
         state: CellState
-        state, detail = ("value", "") if found.evaluation else self._state(run, spec)
+        state, detail = ("value", "") if found.evaluation else self._state(run, left.spec)
         return Measured(
             seed=run.seed,
             run=run,
             evaluation=found.evaluation,
             state=state,
             detail=detail,
-            provenance=self._provenances[run.name],
+            provenance=left.provenance,
             other_weights=found.other_weights,
             other_protocol=found.other_protocol,
         )

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from bench.evaluation.metric_table import METRICS
 from bench.evaluation.protocols import get_protocol
-from bench.reporting.cells import BLANK, Cell, Column, Table, TableRow
+from bench.reporting.cells import BLANK, VERDICTS, Cell, Column, Table, TableRow
 from bench.reporting.collect import MeasuredRow
 from bench.reporting.comparison import scores_of
 from bench.reporting.measured_cells import footnote
@@ -18,8 +18,7 @@ from bench.reporting.published import counterpart_of, published_cell, published_
 from bench.reporting.statistics import probability_of_improvement, welch_interval
 from bench.reporting.tables import Collected
 
-HOLDS, OPEN, REVERSED = 1.0, 0.0, -1.0
-_WORDS = {HOLDS: "holds", OPEN: "open", REVERSED: "reversed"}
+HOLDS, OPEN, REVERSED = VERDICTS
 _MEANINGS = (
     "A over B: in the published table A is better than B, on every data set that it prints for both (paper's "
     "differences on the right). Δ: our A minus B with the 95 % interval over seeds (Welch), P: share of the pairs of "
@@ -68,7 +67,7 @@ def orderings_table(collected: Collected) -> Table:
         title=f"{study.title}: the orderings of {study.published_table}",
         columns=columns,
         rows=tuple(pair.row(columns, several=len(collected.measured) > 1) for pair in pairs),
-        notes=(*_summaries(pairs), *_left_out(mixed), *_MEANINGS, *_scale(study.scale_note)),
+        notes=(*_summaries(pairs), *_left_out(mixed), *_MEANINGS, *filter(None, [study.scale_note])),
         footnotes=tuple(
             dict.fromkeys(
                 f"{item.label}: {note}"
@@ -103,7 +102,7 @@ class _Pair:
         return first, second
 
     @property
-    def verdict(self) -> float | None:
+    def verdict(self) -> int | None:
         """HOLDS, OPEN or REVERSED; None where there are not two seeds of each."""
         interval = welch_interval(*self.values)
         if interval is None:
@@ -168,7 +167,7 @@ def _summaries(pairs: Sequence[_Pair]) -> list[str]:
     told = []
     for metric in dict.fromkeys(pair.metric for pair in pairs):
         verdicts = Counter(pair.verdict for pair in pairs if pair.metric == metric)
-        parts = [f"{word} {verdicts[verdict]}" for verdict, word in _WORDS.items() if verdicts[verdict]]
+        parts = [f"{word} {verdicts[verdict]}" for verdict, word in VERDICTS.items() if verdicts[verdict]]
         if verdicts[None]:
             parts.append(f"not decided without two judged seeds of both rows {verdicts[None]}")
         told.append(f"Of the paper's {verdicts.total()} orderings by {metric}: {', '.join(parts)}.")
@@ -179,7 +178,3 @@ def _left_out(mixed: Sequence[str]) -> list[str]:
     if not mixed:
         return []
     return [f"Left out, since the paper's data sets order them differently or tie: {'; '.join(mixed)}."]
-
-
-def _scale(note: str) -> list[str]:
-    return [note] if note else []

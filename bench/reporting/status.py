@@ -18,7 +18,7 @@ from rich.text import Text
 from bench.job_records import JobRecords
 from bench.lives import lives
 from bench.plan import Action, Job, Verb, job_state, study_jobs
-from bench.reporting.forks import garbage_kept
+from bench.reporting.garbage import garbage_kept
 from bench.reporting.standing import ATTENTION, STANDS, STYLES, Stand, duration_text, standing
 from bench.scheduler import Scheduled
 from bench.signs import signs

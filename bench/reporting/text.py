@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.reporting.cells import Cell, Column, Table
+from bench.reporting.cells import VERDICTS, Cell, Column, Table
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 ONE_SEED = "°"
@@ -32,7 +32,7 @@ def number_text(value: float, column: Column) -> str:
     if column.kind == "parameters":
         return parameters_text(value)
     if column.kind == "verdict":
-        return {1: "holds", 0: "open", -1: "reversed"}[round(value)]
+        return VERDICTS[round(value)]
     if column.kind == "delta":
         text = f"{round(value, column.decimals) + 0.0:+.{column.decimals}f}"  # + 0.0: no minus before a zero
         return text.replace("-", MINUS)

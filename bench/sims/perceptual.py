@@ -34,4 +34,6 @@ def build_perceptual(name: str, device: torch.device, *, height: int) -> Percept
         return Perceptual(name=NONE, features=lambda images: [], divisors=(1.0,))
     with torch.random.fork_rng(devices=[]):  # building a network draws weights
         network: PerceptualFeatures = _LOADERS[name](require_weights(name))
+    if height < network.least_px:
+        raise StageError(f"{name} needs pictures of {network.least_px} px or more, not {height}; use --perceptual none")
     return Perceptual(name=name, features=network.to(device), divisors=network.divisors_at(height))

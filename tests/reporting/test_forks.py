@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.reporting.forks import garbage_kept, in_forks
+from bench.reporting.forks import in_forks
+from bench.reporting.garbage import garbage_kept
 
 ROOT = Path(__file__).parents[2]
 FORKED = """

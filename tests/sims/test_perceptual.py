@@ -52,6 +52,8 @@ def test_the_substitute_compares_five_scales() -> None:
     perceptual_loss(moved, image.flip(3), compared).backward()  # type: ignore[no-untyped-call]
     assert moved.grad is not None
     assert moved.grad.abs().sum() > 0
+    with pytest.raises(StageError, match="needs pictures of 32 px or more, not 16; use --perceptual none"):
+        build_perceptual("efficientnet-lite0", CPU, height=16)
 
 
 def test_pixels_alone_have_no_features() -> None:
