@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,6 +73,28 @@ class Browser:
             return wait.until(lambda _: ready())
         except TimeoutException:
             raise AssertionError(f"{what}: not after {timeout_s:.0f} s; console: {self.console()}") from None
+
+    def hover(self, element: Any, *, tries: int = 100) -> None:
+        """Bring the pointer over an element of the window, moving it a little as a hand does until it is there.
+
+        Fails with the element that lies there instead.
+        """
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        steps = itertools.cycle((0, 1, 0, -1))
+        lies = (
+            "const r = arguments[0].getBoundingClientRect();"
+            "const e = document.elementFromPoint((r.left + r.right) / 2, (r.top + r.bottom) / 2);"
+            "return [arguments[0].matches(':hover'), e && e.outerHTML.slice(0, 200)]"
+        )
+        there = ""
+        for _ in range(tries):
+            ActionChains(self.driver, duration=0).move_to_element_with_offset(element, next(steps), 0).perform()
+            over, there = self.run(lies, element)
+            if over:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"the pointer did not come over the element: {there} lies there")
 
     def console(self) -> list[str]:
         """Errors and warnings of the page since the last call."""

@@ -137,7 +137,6 @@ def test_filters_by_text_state_and_provenance(page: Browser) -> None:
 
 
 def test_notes_open_by_pointer_and_by_keyboard_and_close_with_escape(page: Browser) -> None:
-    from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
     cells = page.driver.find_elements("css selector", "#table-1-table tbody .cell")
@@ -167,8 +166,27 @@ def test_notes_open_by_pointer_and_by_keyboard_and_close_with_escape(page: Brows
     press(page, Keys.ESCAPE)
     running = page.driver.find_element("css selector", "td.running .cell")
     page.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", running)
-    ActionChains(page.driver).move_to_element(running).perform()
+    page.hover(running)
     page.until(lambda: "running 61 %" in note(page), "the note under the pointer")
+
+
+def test_a_pointer_that_passes_over_a_cell_opens_no_note(page: Browser) -> None:
+    """A note opened in passing would cover the cell that the pointer is on its way to."""
+    told: list[bool] = page.driver.execute_async_script(
+        """
+        const [passed, aim] = document.querySelectorAll("td.done .cell, td.running .cell"), done = arguments[0];
+        const note = document.getElementById("note"), point = (cell, what) => cell.dispatchEvent(new MouseEvent(what));
+        point(passed, "mouseenter");
+        const atOnce = !note.hidden;
+        point(passed, "mouseleave");
+        setTimeout(() => {
+          const later = !note.hidden;
+          point(aim, "mouseenter");
+          setTimeout(() => done([atOnce, later, !note.hidden && aim.classList.contains("open")]), 1000);
+        }, 1000);
+        """
+    )
+    assert told == [False, False, True], "opened at once, opened after it was left, opened where the pointer rests"
 
 
 def test_a_script_in_a_name_is_a_text(page: Browser) -> None:

@@ -113,9 +113,10 @@
     if (!source) return;
     const known = JSON.parse(source.textContent);
     const box = document.getElementById("note");
-    let opened = null, kept = false, leaving = 0;
+    let opened = null, kept = false, entering = 0, leaving = 0;
 
     function hide() {
+      clearTimeout(entering);
       clearTimeout(leaving);
       if (opened) {
         opened.classList.remove("open");
@@ -150,6 +151,7 @@
     }
 
     function show(cell, keep) {
+      clearTimeout(entering);
       clearTimeout(leaving);
       if (opened !== cell) hide();
       opened = cell;
@@ -171,10 +173,20 @@
       place(cell);
     }
 
-    const leave = () => { clearTimeout(leaving); leaving = setTimeout(() => kept || hide(), 150); };
+    // a pointer opens the note of the cell it rests on: one opened in passing would cover the cells below
+    function enter(cell) {
+      clearTimeout(entering);
+      if (opened === cell) clearTimeout(leaving);
+      else entering = setTimeout(() => kept || show(cell), 100);
+    }
+    function leave() {
+      clearTimeout(entering);
+      clearTimeout(leaving);
+      leaving = setTimeout(() => kept || hide(), 150);
+    }
     all("tbody .cell").forEach(function (cell) {
       cell.setAttribute("aria-expanded", "false");
-      cell.addEventListener("mouseenter", () => kept || show(cell));
+      cell.addEventListener("mouseenter", () => enter(cell));
       cell.addEventListener("mouseleave", leave);
       cell.addEventListener("focus", function () {
         rove(cell.closest("table"), cell);
