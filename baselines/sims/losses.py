@@ -14,8 +14,6 @@ SEMANTIC_WEIGHT = 10.0
 
 COLOUR_WEIGHT = 0.5
 """Of the masked L1 beside the distance of the masks (reconstruction)."""
-DISPLACEMENT_WEIGHT = 4.0
-"""Of how far a map misses its segment, beside the distance of the masks (reconstruction)."""
 
 Features = Callable[[Tensor], list[Tensor]]
 """Images (N, 3, H, W) in [-1, 1] to feature maps (N, C, h, w), the image itself not among them."""
@@ -77,7 +75,7 @@ def placement_losses(moved: Tensor, moved_mask: Tensor, wanted: Tensor, wanted_m
     by at least a quarter of the wanted area, which bounds its gradient, and weighs COLOUR_WEIGHT. Alone it would not
     tell where a segment should lie, so the masks (N, 1, H, W) in [0, 1] add ``apart``: one minus the soft Dice
     coefficient 2 ab / (aa + bb) of the masks, blurred. Unblurred, the gradient of bilinear sampling where a map meets
-    whole pixels (as the identity does) is one-sided. Reconstruction: the facts say "masked L1".
+    whole pixels is one-sided. Reconstruction: the facts say "masked L1".
     """
     both = moved_mask * wanted_mask
     least = wanted_mask.sum((1, 2, 3)).clamp_min(1.0) / 4
@@ -87,35 +85,6 @@ def placement_losses(moved: Tensor, moved_mask: Tensor, wanted: Tensor, wanted_m
     squares = (one.square() + other.square()).sum((1, 2, 3)).clamp_min(1e-6)
     apart = 1 - 2 * (one * other).sum((1, 2, 3)) / squares
     return {"masked_l1": COLOUR_WEIGHT * colours.mean(), "apart": apart.mean()}
-
-
-def displacement(theta: Tensor, mask: Tensor, wanted_mask: Tensor) -> Tensor:
-    """DISPLACEMENT_WEIGHT times how far the maps (N, 2, 3) miss the segments, in halves of a side.
-
-    A map should take the middle of the wanted region, and the points one standard deviation to its left, right, top
-    and bottom, to those of the segment; masks (N, 1, H, W) of 0 and 1. The mean absolute distance, by coordinate.
-    Reconstruction: the overlap of two masks tells little of where to go when they overlap little, and from it alone
-    brief trainings learned nothing.
-    """
-    asked = landmarks(wanted_mask)
-    reached = torch.einsum("nij,npj->npi", theta, torch.cat([asked, torch.ones_like(asked[..., :1])], 2))
-    return DISPLACEMENT_WEIGHT * (reached - landmarks(mask)).abs().mean()
-
-
-def landmarks(masks: Tensor) -> Tensor:
-    """(N, 4, 2) x and y in [-1, 1]: one standard deviation left, right, above and below the middle of (N, 1, H, W)."""
-    height, width = masks.shape[2:]
-    area = masks.sum((1, 2, 3)).clamp_min(1.0)
-    middles, spreads = [], []
-    for side, shape in ((width, (1, 1, 1, width)), (height, (1, 1, height, 1))):
-        at = ((2 * torch.arange(side, device=masks.device, dtype=masks.dtype) + 1) / side - 1).view(shape)
-        middle = (masks * at).sum((1, 2, 3)) / area
-        variance = (masks * (at - middle.view(-1, 1, 1, 1)).square()).sum((1, 2, 3)) / area
-        middles.append(middle)
-        spreads.append((variance + 1 / side**2).sqrt())  # a pixel has an extent
-    (x, y), (across, down) = middles, spreads
-    points = ((x - across, y), (x + across, y), (x, y - down), (x, y + down))
-    return torch.stack([torch.stack(point, 1) for point in points], 1)
 
 
 def blurred(masks: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.sims.matching import changed, matching_map, moments
 from baselines.sims.settings import OrderingSettings, SynthesisSettings, TransformationSettings
 
 _VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
@@ -84,10 +85,12 @@ class TransformationNetwork(nn.Module):
     """Segment, its mask and the wanted region to an affine map (N, 2, 3); 14,734,086 parameters at 20 labels.
 
     The map takes normalized coordinates of the result, from -1 to 1, to those of the segment, as ``F.affine_grid``
-    wants it. It begins as the identity: the last layer begins at 0, and what it says is added.
-    Reconstruction, where the facts are silent: the pixels are averaged by ``placed_means`` (the plain mean, to which
-    a convolutional network tells nothing of where a segment lies, is what the ordering network has), and the mask
-    channel is 1 in the segment, -1 in the wanted region, 0 in both and in neither.
+    wants it. It begins as the map that matches the moments of the segment and the region (``matching_map``): the last
+    layer begins at 0, and what it says changes that map (``changed``).
+    Reconstruction, where the facts are silent: that beginning; the network sees the segment moved by it; the pixels are
+    averaged by ``placed_means`` (the plain mean, to which a convolutional network tells nothing of where a segment
+    lies, is what the ordering network has); and the mask channel is 1 in the moved segment, -1 in the wanted region,
+    0 in both and in neither.
     """
 
     kept_layers = ("affine",)
@@ -107,10 +110,13 @@ class TransformationNetwork(nn.Module):
         ``wanted`` (N, K, H, W) is 1 in the class channel at the pixels of the region to fill, else 0
         (reconstruction: the facts say "label, 20 channels").
         """
-        signed = mask - wanted.sum(1, keepdim=True)
-        found = placed_means(self.features(torch.cat([segment, signed, wanted], 1)))
-        change: Tensor = self.affine(found).unflatten(1, (2, 3))
-        return change + torch.eye(2, 3, device=change.device, dtype=change.dtype)
+        region = wanted.sum(1, keepdim=True)
+        asked = moments(region)
+        theta = matching_map(moments(mask), asked)
+        moved = transformed(torch.cat([segment, mask], 1), theta)
+        seen = torch.cat([moved[:, :3], moved[:, 3:] - region, wanted], 1)
+        change = self.affine(placed_means(self.features(seen))).unflatten(1, (2, 3))
+        return changed(theta, change, asked)
 
 
 def transformed(values: Tensor, theta: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from baselines.sims.ordering import Boundary, back_to_front, boundaries, draw_pa
 from baselines.sims.segments import Segments, find_segments
 from baselines.sims.settings import OrderingSettings
 from bench.data.dataset import Dataset
-from bench.sims.bank import open_bank
+from bench.sims.bank import Bank, open_bank
 from bench.sims.depth import TOLD, Depth, Source, depth_source
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
 from bench.sims.retrieval import class_map
@@ -39,6 +39,8 @@ from bench.sims.workspace import Choice, Workspace
 FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
 NETWORK_FOLDER = "ordering-network"
+MIRRORED_SHARE = 0.5
+"""Of the training pairs: seen in a mirror (reconstruction)."""
 _STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
 _MAPS_PER_PART = 16
 
@@ -63,7 +65,8 @@ def train_order(
 ) -> tuple[Record, bool]:
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
-    Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
+    A step has one pair, mirrored every other time. The record's notes say which pairs of classes it was told about
+    (``told``): what the network says about others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
     """
     bank, bank_record = open_bank(workspace)
     left_out = pictures_called(bank.ids, leave_out)
@@ -99,15 +102,28 @@ def train_order(
             of_map = bank.class_map(index)
             segments = find_segments(of_map, workspace.rule)
             drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
+            if rng.random() < MIRRORED_SHARE:
+                drawn = drawn.flip(3)
             wanted = torch.tensor([int(segments.classes[front])], device=where)
             return {"cross_entropy": F.cross_entropy(network(drawn), wanted)}
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
         parameters = sum(p.numel() for p in network.parameters())
-        return {"parameters": parameters, "pairs": len(pairs), "supervision": TOLD[depth.source], **means}
+        supervision = TOLD[depth.source]
+        told = _pairs_of_classes(bank, pairs, workspace)
+        return {"parameters": parameters, "pairs": len(pairs), "supervision": supervision, "told": told, **means}
 
     return run_stage(stage, work, again=again)
+
+
+def _pairs_of_classes(bank: Bank, pairs: NDArray[Any], workspace: Workspace) -> list[list[int]]:
+    """The classes of the segments of ``pairs`` (P, 4), as ``_known_pairs`` has them: each two once, ascending."""
+    told = set()
+    for index in np.unique(pairs[:, 0]).tolist():
+        classes = find_segments(bank.class_map(index), workspace.rule).classes
+        told |= {tuple(sorted(classes[two].tolist())) for two in pairs[pairs[:, 0] == index, 1:3]}
+    return [list(two) for two in sorted(told)]
 
 
 def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
@@ -163,12 +179,15 @@ def arrange(
     again: bool = False,
     progress: Progress = lambda *_: None,
 ) -> tuple[Record, bool]:
-    """Order the segments of every label map, back to front. Returns (record, whether it had to be made)."""
+    """Order the segments of every label map, back to front. Returns (record, whether it had to be made).
+
+    Of neighbours whose classes the network was told nothing about, the larger goes behind (``back_to_front``).
+    """
     dataset = workspace.open(choice.split)
     where = device_of(device)
     inputs: dict[str, str] = {choice.split: workspace.manifest(dataset)}
     settings: dict[str, Any] = {"random": choice.random_order, "min_area_px": workspace.min_area_px}
-    network = None
+    network, told = None, set()
     if choice.random_order:
         settings["seed"] = seed
     else:
@@ -176,6 +195,7 @@ def arrange(
         inputs["network"] = trained.content
         network = OrderingNetwork(OrderingSettings(**trained.settings["network"]))
         load_network(trained.folder, network).to(where)
+        told = {tuple(two) for two in trained.notes["told"]}
     stage = Stage(name="order", folder=workspace.place("order", choice.order), settings=settings, inputs=inputs)
 
     def part(maps: range) -> Arrays:
@@ -187,7 +207,7 @@ def arrange(
                 name = zlib.crc32(dataset.sample_id(index).encode())
                 order = np.random.default_rng((_RANDOM_STREAM, seed, name)).permutation(len(segments))
             else:
-                judgements = _judgements(workspace, network, of_map, segments, where)
+                judgements = _judgements(workspace, network, told, of_map, segments, where)
                 order, lost = back_to_front(segments.masks.sum((1, 2), dtype=np.int64), judgements)
                 overruled, judged = overruled + lost, judged + len(judgements)
             orders.append(order)
@@ -205,12 +225,22 @@ def arrange(
 
 @torch.no_grad()
 def _judgements(
-    workspace: Workspace, network: OrderingNetwork, of_map: NDArray[Any], segments: Segments, device: torch.device
+    workspace: Workspace,
+    network: OrderingNetwork,
+    told: Collection[tuple[int, ...]],
+    of_map: NDArray[Any],
+    segments: Segments,
+    device: torch.device,
 ) -> list[tuple[int, int, float]]:
-    """(in front, behind, margin) of neighbouring segments: the one whose class has the greater score."""
+    """(in front, behind, margin) of neighbouring segments: the one whose class has the greater score.
+
+    Of those alone whose pair of classes is among the ``told``.
+    """
     found = []
     for each in _neighbours(segments, workspace.classes.thin):
         pair = [(each.first, each.second)]
+        if tuple(sorted(segments.classes[list(pair[0])].tolist())) not in told:
+            continue
         logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
         one, other = (float(logits[int(segments.classes[number])]) for number in pair[0])
         front, behind = pair[0] if one > other else pair[0][::-1]

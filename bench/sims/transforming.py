@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from baselines.sims.canvas import IDENTITY
-from baselines.sims.losses import displacement, placement_losses
+from baselines.sims.losses import placement_losses
 from baselines.sims.networks import TransformationNetwork, initialize, transformed
 from baselines.sims.overlap import intersections, iou
 from baselines.sims.settings import TransformationSettings
@@ -201,8 +201,7 @@ def train_transformation(
             segment, shown, target, target_mask, region = batch
             theta = network(segment, shown, region)
             moved = transformed(torch.cat([segment, shown], 1), theta)
-            placement = placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
-            return {**placement, "displacement": displacement(theta, shown, target_mask)}
+            return placement_losses(moved[:, :3], moved[:, 3:], target, target_mask)
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)

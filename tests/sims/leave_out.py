@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,8 @@ class Trial:
     """What came of one seed, over all pictures, each judged by networks that learned nothing of it."""
 
     scores: Mapping[str, Mapping[str, float]]
-    """Row to covered, label_agreement, label_miou and colour_l1 (``bench.sims.composing.shares``)."""
+    """Row to covered, label_agreement, label_miou and colour_l1 (``bench.sims.composing.shares``); for each random
+    order one of its own, named "ROW, order SEED"."""
     before: NDArray[np.float64]
     """(Q,) IoU of each retrieved segment with its region where it was."""
     after: NDArray[np.float64]
@@ -45,13 +47,15 @@ def run_trial(
     ordering: Learning,
     width: int,
     start: Path | None = None,
+    order_seeds: Sequence[int] = (0,),
 ) -> Trial:
     """Train on the pictures outside each fold, judge those inside it. The bank of ``workspace`` is there already.
 
+    Rows of random order are judged once for each of ``order_seeds``.
     ``start`` is the folder of a system of other data from which the transformation networks begin.
     """
-    sums: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
-    counts: dict[str, list[NDArray[np.int64]]] = {name: [] for name in rows}
+    sums: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    counts: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
     overlaps = []
     for number, fold in enumerate(folds):
         here = replace(workspace, folder=workspace.folder / f"fold-{number}")
@@ -65,15 +69,17 @@ def run_trial(
         for name, choice in rows.items():
             retrieve(here, choice, seed=transformation.seed)
             transform(here, choice, device="cpu")
-            arrange(here, choice, seed=transformation.seed, device="cpu")
-            record, _ = compose(here, choice)
-            arrays = load_arrays(record.folder / "agreement.npz")
-            sums[name].append(arrays["sums"][list(fold)])
-            counts[name].append(arrays["classes"][list(fold)])
+            for seed in order_seeds if choice.random_order else (0,):
+                arrange(here, choice, seed=seed, device="cpu")
+                record, _ = compose(here, choice)
+                arrays = load_arrays(record.folder / "agreement.npz")
+                row = f"{name}, order {seed}" if choice.random_order else name
+                sums[row].append(arrays["sums"][list(fold)])
+                counts[row].append(arrays["classes"][list(fold)])
         overlaps.append(segment_overlaps(here, next(iter(rows.values())), fold))
     before, after, areas = np.concatenate(overlaps, 1)
     scores = {
-        name: shares(np.concatenate(each).sum(0), np.concatenate(counts[name]).sum(0)) for name, each in sums.items()
+        row: shares(np.concatenate(each).sum(0), np.concatenate(counts[row]).sum(0)) for row, each in sums.items()
     }
     return Trial(scores=scores, before=before, after=after, areas=areas.astype(np.int64))
 

@@ -13,11 +13,11 @@ from baselines.sims.canvas import IDENTITY, source_pixels
 from baselines.sims.losses import (
     COLOUR_WEIGHT,
     Perceptual,
-    displacement,
     perceptual_loss,
     placement_losses,
     synthesis_losses,
 )
+from baselines.sims.matching import Moments, changed
 from baselines.sims.networks import (
     OrderingNetwork,
     SynthesisNetwork,
@@ -81,14 +81,32 @@ def test_wrong_sizes_are_refused_with_the_remedy() -> None:
         network(torch.zeros(1, 3, 32, 32), torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32))
 
 
-def test_an_untrained_transformation_is_the_identity() -> None:
+def test_an_untrained_transformation_matches_the_moments_of_segment_and_region() -> None:
     network = TransformationNetwork(TransformationSettings(classes=3, width=2))
     initialize(network, 1)
-    mask = torch.ones(1, 1, 32, 64)
-    theta = network(torch.rand(1, 3, 32, 64), mask, torch.rand(1, 3, 32, 64))
-    assert torch.equal(theta[0], torch.tensor(IDENTITY, dtype=torch.float32))
-    values = torch.rand(1, 4, 32, 64)
-    torch.testing.assert_close(transformed(values, theta), values, atol=1e-4, rtol=0)
+    segment, region = torch.zeros(2, 1, 1, 32, 64)
+    segment[..., 8:16, 10:20] = 1
+    region[..., 4:20, 30:50] = 1  # twice the size
+    wanted = torch.cat([torch.zeros(1, 2, 32, 64), region], 1)
+    theta = network(torch.rand(1, 3, 32, 64) * segment, segment, wanted)
+    torch.testing.assert_close(theta, torch.tensor([[[0.5, 0.0, -0.65625], [0.0, 0.5, -0.125]]]), atol=0.01, rtol=0)
+    assert ((transformed(segment, theta) > 0.5) != region.bool()).sum() < 0.1 * region.sum()
+    still = network(torch.rand(1, 3, 32, 64) * segment, segment, torch.cat([segment, torch.zeros(1, 2, 32, 64)], 1))
+    torch.testing.assert_close(still, torch.tensor(IDENTITY, dtype=torch.float32)[None], atol=1e-6, rtol=0)
+
+
+def test_a_change_of_a_map_is_told_in_spreads_of_the_region() -> None:
+    """The same change moves a small and a large region by the same share of their sizes; none leaves the map."""
+    region = Moments(mean=torch.tensor([[0.3, -0.2], [0.0, 0.5]]), spread=torch.tensor([[0.1, 0.2], [0.4, 0.05]]))
+    theta = torch.tensor([[[0.8, 0.1, 0.2], [-0.1, 1.3, 0.4]]]).expand(2, -1, -1)
+    assert torch.equal(changed(theta, torch.zeros(2, 2, 3), region), theta)
+    change = torch.tensor([[[0.2, -0.3, 0.5], [0.1, 0.0, -1.0]]]).expand(2, -1, -1)
+    in_spreads = torch.tensor([1.5, -0.5])
+    point = region.mean + region.spread * in_spreads
+    moved = point + region.spread * (change[0, :, :2] @ in_spreads + change[0, :, 2])
+    found = torch.einsum("nij,nj->ni", changed(theta, change, region), torch.cat([point, torch.ones(2, 1)], 1))
+    wanted = torch.einsum("nij,nj->ni", theta, torch.cat([moved, torch.ones(2, 1)], 1))
+    torch.testing.assert_close(found, wanted)
 
 
 def test_both_samplers_move_a_segment_alike() -> None:
@@ -165,15 +183,6 @@ def test_a_segment_of_other_colours_gains_nothing_by_covering_less() -> None:
     less = placement_losses(colours * half, half, -colours * wanted, wanted)
     torch.testing.assert_close(less["masked_l1"], whole["masked_l1"])
     assert less["apart"] > whole["apart"]
-
-
-def test_the_map_that_puts_a_segment_in_place_has_no_displacement() -> None:
-    segment, wanted = torch.zeros(2, 1, 32, 64)
-    segment[:, 8:16, 10:20] = 1
-    wanted[:, 4:20, 30:50] = 1  # twice the size: its landmarks are where the map of the boxes takes them
-    theta = torch.tensor([[[0.5, 0.0, -0.65625], [0.0, 0.5, -0.125]]])
-    found = displacement(theta, segment[None], wanted[None])
-    assert float(found) < 0.02 < 0.5 < float(displacement(torch.eye(2, 3)[None], segment[None], wanted[None]))
 
 
 @pytest.mark.parametrize("shift", [-3, 3])
