@@ -21,7 +21,7 @@ from baselines.sims.settings import OrderingSettings
 from bench.data.dataset import Dataset
 from bench.sims.bank import Bank, open_bank
 from bench.sims.depth import TOLD, Depth, Source, depth_source
-from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
+from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import class_map
 from bench.sims.stage import (
     Arrays,
@@ -39,6 +39,8 @@ from bench.sims.workspace import Choice, Workspace
 FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
 NETWORK_FOLDER = "ordering-network"
+METHOD = "pairs, mirrored every other time"
+"""Of the training; another one's networks are not taken for this one's."""
 MIRRORED_SHARE = 0.5
 """Of the training pairs: seen in a mirror (reconstruction)."""
 _STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
@@ -66,7 +68,8 @@ def train_order(
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
     A step has one pair, mirrored every other time. The record's notes say which pairs of classes it was told about
-    (``told``): what the network says about others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is seen. Raises StageError for an id that is not there.
+    (``told``): what the network says of others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is
+    seen. Raises StageError for an id that is not there.
     """
     bank, bank_record = open_bank(workspace)
     left_out = pictures_called(bank.ids, leave_out)
@@ -78,6 +81,7 @@ def train_order(
         name="train-order",
         folder=workspace.place(NETWORK_FOLDER),
         settings={
+            "method": METHOD,
             "network": asdict(settings),
             "depth": depth.source,
             "disparity": str(disparity) if disparity else None,
@@ -191,7 +195,7 @@ def arrange(
     if choice.random_order:
         settings["seed"] = seed
     else:
-        trained = read_record(workspace.place(NETWORK_FOLDER), "train-order")
+        trained = read_trained(workspace.place(NETWORK_FOLDER), "train-order", METHOD)
         inputs["network"] = trained.content
         network = OrderingNetwork(OrderingSettings(**trained.settings["network"]))
         load_network(trained.folder, network).to(where)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.atomic import written_beside
-from bench.sims.stage import Progress, StageError
+from bench.sims.stage import Progress, Record, StageError, read_record
 from bench.training.checkpoint import checkpoint_path, checkpoint_steps, load_checkpoint, state_sha256
 
 NETWORK_FILE = "network.pt"
@@ -130,6 +130,21 @@ def pictures_called(ids: Sequence[str], names: Sequence[str]) -> NDArray[np.int6
     if len(set(names)) == len(ids):
         raise StageError(f"--leave-out names all {len(ids)} training pictures; leave some of them to learn from")
     return np.flatnonzero(np.isin(np.array(ids), list(names)))
+
+
+def read_trained(folder: Path, made_by: str, method: str) -> Record:
+    """The finished training in ``folder``, by the verb ``made_by``.
+
+    Raises StageError where there is none, or one of another ``method``, whose weights mean something else.
+    """
+    record = read_record(folder, made_by)
+    found = record.settings.get("method", "an earlier one")
+    if found != method:
+        raise StageError(
+            f"{folder}: the method of its training is {found!r}, here it is {method!r}; run `./run_study.py sims "
+            f"{made_by}` again"
+        )
+    return record
 
 
 def device_of(name: str) -> torch.device:

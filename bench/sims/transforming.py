@@ -19,7 +19,7 @@ from baselines.sims.overlap import intersections, iou
 from baselines.sims.settings import TransformationSettings
 from baselines.sims.simulate import DRAWN, Found, out_of_place, placed, random_affine
 from bench.sims.bank import Bank, open_bank
-from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called
+from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import TOP, query_segments, read_retrieved
 from bench.sims.stage import (
     Arrays,
@@ -36,6 +36,8 @@ from bench.sims.workspace import Choice, Workspace
 
 FILE = "theta.npz"
 NETWORK_FOLDER = "transformation-network"
+METHOD = "changes of the map that matches moments"
+"""Of the training; another one's networks are not taken for this one's."""
 SIMULATED_SHARE = 0.5
 """Of the training pairs: a picture's own segment out of place; the rest are pairs of two pictures (reconstruction)."""
 MOVED_SHARE = 0.8
@@ -177,13 +179,18 @@ def train_transformation(
     settings = TransformationSettings(classes=workspace.classes.count, width=width)
     where = device_of(device)
     inputs = {"bank": bank_record.content}
-    begun = read_record(start / NETWORK_FOLDER, "train-transform") if start is not None else None
+    begun = read_trained(start / NETWORK_FOLDER, "train-transform", METHOD) if start is not None else None
     if begun is not None:
         inputs["start"] = begun.content
     stage = Stage(
         name="train-transform",
         folder=workspace.place(NETWORK_FOLDER),
-        settings={"network": asdict(settings), "leave_out": sorted(leave_out), **asdict(learning)},
+        settings={
+            "method": METHOD,
+            "network": asdict(settings),
+            "leave_out": sorted(leave_out),
+            **asdict(learning),
+        },
         inputs=inputs,
         growing=("steps",),
     )
@@ -287,7 +294,7 @@ def transform(
     inputs = {"retrieval": retrieved_record.content}
     network = None
     if not choice.identity:
-        trained = read_record(workspace.place(NETWORK_FOLDER), "train-transform")
+        trained = read_trained(workspace.place(NETWORK_FOLDER), "train-transform", METHOD)
         inputs["network"] = trained.content
         settings = TransformationSettings(**trained.settings["network"])
         network = TransformationNetwork(settings)

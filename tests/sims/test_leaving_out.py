@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,13 @@ import torch
 from baselines.sims.canvas import IDENTITY
 from baselines.sims.networks import TransformationNetwork, initialize
 from baselines.sims.settings import TransformationSettings
-from bench.sims.arranging import train_order
+from bench.sims.arranging import arrange, read_order, train_order
 from bench.sims.bank import build_bank, open_bank
 from bench.sims.learning import NETWORK_FILE, Learning
-from bench.sims.stage import StageError
+from bench.sims.retrieval import query_segments
+from bench.sims.stage import RECORD, StageError
 from bench.sims.transforming import NETWORK_FOLDER, begin_from, best_place, train_transformation, training_pair
-from bench.sims.workspace import Workspace
+from bench.sims.workspace import Choice, Workspace
 from tests.sims.leave_out import overlap
 
 BRIEF = Learning(steps=2)
@@ -110,3 +113,44 @@ def test_the_placed_segment_never_covers_its_region_worse_than_the_first_where_i
         )
         assert after >= before
     assert wild, "some of them were moved"
+
+
+def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(banked: Workspace) -> None:
+    """A network that was told of no pair of classes says nothing; one told of all of them is heard."""
+    record, _ = train_order(banked, BRIEF, width=2, device="cpu")
+    classes = banked.classes
+    told = record.notes["told"]
+    assert told
+    assert all(one <= other < classes.none for one, other in told)
+    layer_of = {number: place for place, layer in enumerate(classes.layers) for number in layer}
+    assert all(layer_of[one] != layer_of[other] for one, other in told if classes.names[one] not in ("car", "tree"))
+
+    def order(**notes: object) -> tuple[list[int], int]:
+        path = record.folder / RECORD
+        path.write_text(json.dumps({**json.loads(path.read_text()), "notes": {**record.notes, **notes}}))
+        made, _ = arrange(banked, Choice(split="train"), device="cpu", again=True)
+        return read_order(banked, Choice(split="train"))[0].tolist(), made.notes["neighbours_judged"]
+
+    silent, judged = order(told=[])
+    assert judged == 0
+    dataset, start = banked.open("train"), 0
+    for index in range(len(dataset)):
+        areas = query_segments(banked, dataset, index).masks.sum((1, 2))
+        here = silent[start : start + len(areas)]
+        assert areas[here].tolist() == sorted(areas.tolist(), reverse=True)
+        start += len(areas)
+    every = [[one, other] for one in range(classes.none) for other in range(one, classes.none)]
+    heard, judged = order(told=every)
+    assert judged > 0
+    assert heard != silent
+
+
+def test_a_network_of_another_method_is_not_taken(banked: Workspace, tmp_path: Path) -> None:
+    record, _ = train_transformation(banked, BRIEF, width=2, device="cpu")
+    older = tmp_path / "older" / NETWORK_FOLDER
+    shutil.copytree(record.folder, older)
+    data = json.loads((older / RECORD).read_text())
+    data["settings"].pop("method")
+    (older / RECORD).write_text(json.dumps(data))
+    with pytest.raises(StageError, match=r"method of its training is 'an earlier one', .* sims train-transform` again"):
+        train_transformation(banked, BRIEF, width=2, start=older.parent, device="cpu")
