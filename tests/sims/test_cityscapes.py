@@ -14,7 +14,7 @@ from bench.sims.bank import build_bank
 from bench.sims.composing import compose
 from bench.sims.learning import Learning
 from bench.sims.retrieval import retrieve
-from bench.sims.transforming import train_transformation, transform
+from bench.sims.transforming import transform
 from bench.sims.workspace import Choice, Workspace
 from tests.sims.leave_out import run_trial
 
@@ -78,30 +78,25 @@ def test_random_retrieval_is_much_worse_than_the_best_overlap(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_transformation_and_retrieval_help_pictures_that_no_network_saw(tmp_path: Path) -> None:
-    """Networks of an eighth of the width, begun on synthetic scenes, then 4 real pictures; judged on the other 4.
+def test_every_part_helps_on_pictures_that_no_network_saw(tmp_path: Path) -> None:
+    """Networks of an eighth of the width learn from 4 real pictures and are judged on the other 4.
 
-    Briefer than what docs/sims.md reports. That the order helps is not claimed: it lies within the noise.
+    Briefer than what docs/sims.md reports, which has the figures of more seeds too.
     """
-    scenes = Workspace(
-        folder=tmp_path / "scenes", dataset="synthetic", root=None, size=(64, 128), min_area_px=1000, images=(60, 1)
-    )
-    scenes.folder.mkdir()
-    scenes.write()
-    build_bank(scenes, workers=1)
-    train_transformation(scenes, Learning(steps=400, rate=1e-3), width=8, device="cpu")
-    rows = {"full": FULL, **{name: BASELINES[name] for name in ("identity", "random retrieval")}}
     trial = run_trial(
         system(tmp_path / "work", (64, 128)),
         [(0, 1, 2, 3), (4, 5, 6, 7)],
-        rows,
-        transformation=Learning(steps=100, rate=3e-4),
-        ordering=Learning(steps=200, rate=1e-3),
+        {"full": FULL, **BASELINES},
+        transformation=Learning(steps=100, rate=1e-3),
+        ordering=Learning(steps=3000, rate=1e-4),
         width=8,
-        start=scenes.folder,
+        order_seeds=range(10),
     )
     agreement = {name: scores["label_agreement"] for name, scores in trial.scores.items()}
-    assert agreement["identity"] < agreement["full"] - 1, agreement
+    assert agreement["identity"] < agreement["full"] - 5, agreement
     assert agreement["random retrieval"] < agreement["full"] - 5, agreement
+    random_orders = [value for name, value in agreement.items() if name.startswith("random order, order ")]
+    assert len(random_orders) == 10
+    assert sum(random_orders) / 10 < agreement["full"], agreement
     assert (trial.after >= trial.before).all(), "the choice among the placed has the first where it was"
-    assert trial.after.mean() > trial.before.mean() + 0.05
+    assert trial.after.mean() > trial.before.mean() + 0.2
