@@ -39,10 +39,13 @@ from bench.sims.workspace import Choice, Workspace
 FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
 NETWORK_FOLDER = "ordering-network"
-METHOD = "pairs, mirrored every other time"
+METHOD = "pairs of small segments too, mirrored every other time"
 """Of the training; another one's networks are not taken for this one's."""
 MIRRORED_SHARE = 0.5
 """Of the training pairs: seen in a mirror (reconstruction)."""
+SMALLER = 8
+"""Of this share of the least area there are segments in the training pairs: what is too small to be asked for still
+tells which class is in front (reconstruction)."""
 _STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
 _MAPS_PER_PART = 16
 
@@ -51,6 +54,11 @@ def _neighbours(segments: Segments, thin: tuple[int, ...]) -> list[Boundary]:
     """Boundaries between segments of different classes."""
     found = boundaries(segments.component_map(thin))
     return [each for each in found if segments.classes[each.first] != segments.classes[each.second]]
+
+
+def _told_apart(workspace: Workspace, of_map: NDArray[Any]) -> Segments:
+    """The segments of a class map (H, W) that the training learns from."""
+    return find_segments(of_map, workspace.classes.rule(max(1, workspace.min_area_px // SMALLER)))
 
 
 def train_order(
@@ -104,7 +112,7 @@ def train_order(
             rng = np.random.default_rng((_STREAM, learning.seed, step))
             index, one, other, front = pairs[int(rng.integers(len(pairs)))].tolist()
             of_map = bank.class_map(index)
-            segments = find_segments(of_map, workspace.rule)
+            segments = _told_apart(workspace, of_map)
             drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
             if rng.random() < MIRRORED_SHARE:
                 drawn = drawn.flip(3)
@@ -125,7 +133,7 @@ def _pairs_of_classes(bank: Bank, pairs: NDArray[Any], workspace: Workspace) -> 
     """The classes of the segments of ``pairs`` (P, 4), as ``_known_pairs`` has them: each two once, ascending."""
     told = set()
     for index in np.unique(pairs[:, 0]).tolist():
-        classes = find_segments(bank.class_map(index), workspace.rule).classes
+        classes = _told_apart(workspace, bank.class_map(index)).classes
         told |= {tuple(sorted(classes[two].tolist())) for two in pairs[pairs[:, 0] == index, 1:3]}
     return [list(two) for two in sorted(told)]
 
@@ -147,7 +155,7 @@ def _known_pairs(
         known = []
         for index in maps:
             sample = train.load(index)
-            segments = find_segments(workspace.classes.of_label[sample.labels], workspace.rule)
+            segments = _told_apart(workspace, workspace.classes.of_label[sample.labels])
             near = depth.nearness(sample)
             for each in _neighbours(segments, workspace.classes.thin):
                 front = in_front(each, near, segments.classes, depth.planar)

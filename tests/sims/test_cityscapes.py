@@ -88,7 +88,7 @@ def test_every_part_helps_on_pictures_that_no_network_saw(tmp_path: Path) -> Non
         [(0, 1, 2, 3), (4, 5, 6, 7)],
         {"full": FULL, **BASELINES},
         transformation=Learning(steps=100, rate=1e-3),
-        ordering=Learning(steps=3000, rate=1e-4),
+        ordering=Learning(steps=5000, rate=1e-4),
         width=8,
         order_seeds=range(10),
     )

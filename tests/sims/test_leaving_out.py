@@ -12,6 +12,8 @@ import torch
 
 from baselines.sims.canvas import IDENTITY
 from baselines.sims.networks import TransformationNetwork, initialize
+from baselines.sims.ordering import boundaries
+from baselines.sims.segments import find_segments
 from baselines.sims.settings import TransformationSettings
 from bench.sims.arranging import arrange, read_order, train_order
 from bench.sims.bank import build_bank, open_bank
@@ -119,6 +121,11 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(ban
     """A network that was told of no pair of classes says nothing; one told of all of them is heard."""
     record, _ = train_order(banked, BRIEF, width=2, device="cpu")
     classes = banked.classes
+    touching = 0
+    for index in range(6):
+        queried = find_segments(open_bank(banked)[0].class_map(index), banked.rule)
+        touching += len(boundaries(queried.component_map(classes.thin)))
+    assert record.notes["pairs"] > touching, "segments too small to be asked for are learned from too"
     told = record.notes["told"]
     assert told
     assert all(one <= other < classes.none for one, other in told)
