@@ -31,7 +31,7 @@ def moments(masks: Tensor) -> Moments:
         mean = (masks * at).sum((1, 2, 3)) / area
         variance = (masks * (at - mean.view(-1, 1, 1, 1)).square()).sum((1, 2, 3)) / area
         means.append(mean)
-        spreads.append((variance + 1 / side**2).sqrt())
+        spreads.append((variance + 1 / (3 * side**2)).sqrt())  # of a pixel, whose side is 2 / side
     return Moments(mean=torch.stack(means, 1), spread=torch.stack(spreads, 1))
 
 

@@ -89,8 +89,7 @@ class TransformationNetwork(nn.Module):
     layer begins at 0, and what it says changes that map (``changed``).
     Reconstruction, where the facts are silent: that beginning; the network sees the segment moved by it; the pixels are
     averaged by ``placed_means`` (the plain mean, to which a convolutional network tells nothing of where a segment
-    lies, is what the ordering network has); and the mask channel is 1 in the moved segment, -1 in the wanted region,
-    0 in both and in neither.
+    lies, is what the ordering network has); and the mask channel is the moved mask minus the wanted region.
     """
 
     kept_layers = ("affine",)

@@ -19,7 +19,7 @@ from baselines.sims.ordering import Boundary, back_to_front, boundaries, draw_pa
 from baselines.sims.segments import Segments, find_segments
 from baselines.sims.settings import OrderingSettings
 from bench.data.dataset import Dataset
-from bench.sims.bank import Bank, open_bank
+from bench.sims.bank import open_bank
 from bench.sims.depth import TOLD, Depth, Source, depth_source
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import class_map
@@ -33,19 +33,21 @@ from bench.sims.stage import (
     load_arrays,
     read_record,
     run_stage,
+    save_arrays,
 )
 from bench.sims.workspace import Choice, Workspace
 
 FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
+TOLD_FILE = "told.npz"
 NETWORK_FOLDER = "ordering-network"
-METHOD = "pairs of small segments too, mirrored every other time"
+METHOD = "pairs of small segments too, mirrored at random"
 """Of the training; another one's networks are not taken for this one's."""
 MIRRORED_SHARE = 0.5
 """Of the training pairs: seen in a mirror (reconstruction)."""
-SMALLER = 8
-"""Of this share of the least area there are segments in the training pairs: what is too small to be asked for still
-tells which class is in front (reconstruction)."""
+SMALLEST_SHARE = 1 / 8
+"""Of the least area: the segments of the training pairs go down to it. What is too small to be asked for still tells
+which class is in front (reconstruction)."""
 _STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
 _MAPS_PER_PART = 16
 
@@ -58,7 +60,7 @@ def _neighbours(segments: Segments, thin: tuple[int, ...]) -> list[Boundary]:
 
 def _told_apart(workspace: Workspace, of_map: NDArray[Any]) -> Segments:
     """The segments of a class map (H, W) that the training learns from."""
-    return find_segments(of_map, workspace.classes.rule(max(1, workspace.min_area_px // SMALLER)))
+    return find_segments(of_map, workspace.classes.rule(max(1, round(workspace.min_area_px * SMALLEST_SHARE))))
 
 
 def train_order(
@@ -75,8 +77,8 @@ def train_order(
 ) -> tuple[Record, bool]:
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
-    A step has one pair, mirrored every other time. The record's notes say which pairs of classes it was told about
-    (``told``): what the network says of others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is
+    A step has one pair, half of them mirrored. The pairs of classes that it was told about are kept (``read_told``):
+    what the network says of others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is
     seen. Raises StageError for an id that is not there.
     """
     bank, bank_record = open_bank(workspace)
@@ -110,7 +112,7 @@ def train_order(
 
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
-            index, one, other, front = pairs[int(rng.integers(len(pairs)))].tolist()
+            index, one, other, front, *_ = pairs[int(rng.integers(len(pairs)))].tolist()
             of_map = bank.class_map(index)
             segments = _told_apart(workspace, of_map)
             drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
@@ -123,19 +125,17 @@ def train_order(
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
         parameters = sum(p.numel() for p in network.parameters())
         supervision = TOLD[depth.source]
-        told = _pairs_of_classes(bank, pairs, workspace)
-        return {"parameters": parameters, "pairs": len(pairs), "supervision": supervision, "told": told, **means}
+        told = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0)
+        save_arrays(stage.folder / TOLD_FILE, {"told": told})
+        counts = {"pairs": len(pairs), "pairs_of_classes": len(told)}
+        return {"parameters": parameters, **counts, "supervision": supervision, **means}
 
     return run_stage(stage, work, again=again)
 
 
-def _pairs_of_classes(bank: Bank, pairs: NDArray[Any], workspace: Workspace) -> list[list[int]]:
-    """The classes of the segments of ``pairs`` (P, 4), as ``_known_pairs`` has them: each two once, ascending."""
-    told = set()
-    for index in np.unique(pairs[:, 0]).tolist():
-        classes = _told_apart(workspace, bank.class_map(index)).classes
-        told |= {tuple(sorted(classes[two].tolist())) for two in pairs[pairs[:, 0] == index, 1:3]}
-    return [list(two) for two in sorted(told)]
+def read_told(folder: Path) -> set[tuple[int, int]]:
+    """The pairs of classes, ascending, that the finished training in ``folder`` was told about."""
+    return {(int(one), int(other)) for one, other in load_arrays(folder / TOLD_FILE)["told"]}
 
 
 def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
@@ -149,7 +149,7 @@ def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
 def _known_pairs(
     workspace: Workspace, train: Dataset, depth: Depth, path: Path, progress: Progress
 ) -> dict[str, NDArray[Any]]:
-    """(P, 4) picture, the two segments, the one in front: all neighbours whose order is known."""
+    """(P, 6) picture, two segments, the one in front, the classes of the two: all neighbours whose order is known."""
 
     def part(maps: range) -> Arrays:
         known = []
@@ -160,8 +160,9 @@ def _known_pairs(
             for each in _neighbours(segments, workspace.classes.thin):
                 front = in_front(each, near, segments.classes, depth.planar)
                 if front is not None:
-                    known.append((index, each.first, each.second, front))
-        return {"pairs": np.array(known, np.int64).reshape(-1, 4)}
+                    classes = segments.classes[[each.first, each.second]].tolist()
+                    known.append((index, each.first, each.second, front, *classes))
+        return {"pairs": np.array(known, np.int64).reshape(-1, 6)}
 
     count = workspace.count(train)
     return in_parts(path, count, part, per=256, what="pictures looked at for neighbours", progress=progress)
@@ -199,15 +200,15 @@ def arrange(
     where = device_of(device)
     inputs: dict[str, str] = {choice.split: workspace.manifest(dataset)}
     settings: dict[str, Any] = {"random": choice.random_order, "min_area_px": workspace.min_area_px}
-    network, told = None, set()
+    network, told = None, set[tuple[int, int]]()
     if choice.random_order:
         settings["seed"] = seed
     else:
-        trained = read_trained(workspace.place(NETWORK_FOLDER), "train-order", METHOD)
+        trained = trained_order(workspace)
         inputs["network"] = trained.content
         network = OrderingNetwork(OrderingSettings(**trained.settings["network"]))
         load_network(trained.folder, network).to(where)
-        told = {tuple(two) for two in trained.notes["told"]}
+        told = read_told(trained.folder)
     stage = Stage(name="order", folder=workspace.place("order", choice.order), settings=settings, inputs=inputs)
 
     def part(maps: range) -> Arrays:
@@ -239,7 +240,7 @@ def arrange(
 def _judgements(
     workspace: Workspace,
     network: OrderingNetwork,
-    told: Collection[tuple[int, ...]],
+    told: Collection[tuple[int, int]],
     of_map: NDArray[Any],
     segments: Segments,
     device: torch.device,
@@ -251,7 +252,8 @@ def _judgements(
     found = []
     for each in _neighbours(segments, workspace.classes.thin):
         pair = [(each.first, each.second)]
-        if tuple(sorted(segments.classes[list(pair[0])].tolist())) not in told:
+        classes = segments.classes[list(pair[0])]
+        if (int(classes.min()), int(classes.max())) not in told:
             continue
         logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
         one, other = (float(logits[int(segments.classes[number])]) for number in pair[0])
@@ -260,8 +262,17 @@ def _judgements(
     return found
 
 
+def trained_order(workspace: Workspace) -> Record:
+    """The finished ordering network. Raises StageError where there is none, or one of another method."""
+    return read_trained(workspace.place(NETWORK_FOLDER), "train-order", METHOD)
+
+
+def order_verb(choice: Choice) -> str:
+    """The verb that orders, with its options."""
+    return f"order --split {choice.split}" + (" --random-order" if choice.random_order else "")
+
+
 def read_order(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.int64], Record]:
     """The finished order: for each map in turn its segments' numbers, the hindmost first; (Q,) in all."""
-    options = f"--split {choice.split}" + (" --random-order" if choice.random_order else "")
-    record = read_record(workspace.place("order", choice.order), f"order {options}")
+    record = read_record(workspace.place("order", choice.order), order_verb(choice))
     return load_arrays(record.folder / FILE)["order"], record

@@ -15,7 +15,7 @@ from baselines.sims.canvas import Canvas, Piece, agreement, class_counts, elide,
 from baselines.sims.segments import find_segments
 from bench.atomic import written_beside
 from bench.data.dataset import Dataset
-from bench.sims.arranging import read_order
+from bench.sims.arranging import order_verb, read_order, trained_order
 from bench.sims.bank import Bank, open_bank
 from bench.sims.classes import SimsClasses
 from bench.sims.retrieval import read_retrieved
@@ -30,7 +30,7 @@ from bench.sims.stage import (
     read_record,
     run_stage,
 )
-from bench.sims.transforming import read_transformation
+from bench.sims.transforming import read_transformation, trained_transformation
 from bench.sims.workspace import Choice, Workspace
 
 _STREAM = 0xE11D
@@ -54,7 +54,12 @@ def compose(
     retrieved, retrieved_record = read_retrieved(workspace, choice)
     theta, chosen, transformation_record = read_transformation(workspace, choice)
     order, order_record = read_order(workspace, choice)
-    check_made_from(transformation_record, "retrieval", retrieved_record, f"transform {told(choice, order=False)}")
+    placing, ordering = f"transform {told(choice, order=False)}", order_verb(choice)
+    check_made_from(transformation_record, "retrieval", retrieved_record, placing)
+    if not choice.identity:
+        check_made_from(transformation_record, "network", trained_transformation(workspace), placing)
+    if not choice.random_order:
+        check_made_from(order_record, "network", trained_order(workspace), ordering)
     if not len(theta) == len(order) == len(retrieved.map_of):
         raise StageError(
             f"{workspace.folder}: {len(retrieved.map_of)} segments were retrieved, {len(theta)} placed and "

@@ -1,4 +1,4 @@
-"""The training loop of SIMS' networks: Adam, one picture a step, batches a function of (seed, step) alone."""
+"""The training loop of SIMS' networks: Adam, batches a function of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Learning:
     """How a network is trained."""
 
     steps: int
-    """Optimisation steps of one picture (or one segment, or one pair)."""
+    """Optimisation steps: of one picture, of one pair (order), of two pairs (transformation)."""
     rate: float = 1e-4
     """Adam's learning rate (facts: CRN's)."""
     seed: int = 0
@@ -142,7 +142,7 @@ def read_trained(folder: Path, made_by: str, method: str) -> Record:
     if found != method:
         raise StageError(
             f"{folder}: the method of its training is {found!r}, here it is {method!r}; run `./run_study.py sims "
-            f"{made_by}` again"
+            f"{made_by} --work {folder.parent}` again"
         )
     return record
 

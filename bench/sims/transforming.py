@@ -294,7 +294,7 @@ def transform(
     inputs = {"retrieval": retrieved_record.content}
     network = None
     if not choice.identity:
-        trained = read_trained(workspace.place(NETWORK_FOLDER), "train-transform", METHOD)
+        trained = trained_transformation(workspace)
         inputs["network"] = trained.content
         settings = TransformationSettings(**trained.settings["network"])
         network = TransformationNetwork(settings)
@@ -331,9 +331,14 @@ def transform(
         theta = made["theta"]
         moved = np.abs(theta - IDENTITY).mean(0).round(4).tolist() if len(theta) else None
         stayed = int((theta == IDENTITY).all((1, 2)).sum())
-        return {"segments": len(theta), "where_they_were": stayed, "mean_change_of_the_map": moved}
+        return {"segments": len(theta), "where_they_were": stayed, "mean_distance_from_the_identity": moved}
 
     return run_stage(stage, work, again=again)
+
+
+def trained_transformation(workspace: Workspace) -> Record:
+    """The finished transformation network. Raises StageError where there is none, or one of another method."""
+    return read_trained(workspace.place(NETWORK_FOLDER), "train-transform", METHOD)
 
 
 def read_transformation(workspace: Workspace, choice: Choice) -> tuple[NDArray[np.float64], NDArray[np.int64], Record]:

@@ -81,7 +81,7 @@ def test_random_retrieval_is_much_worse_than_the_best_overlap(tmp_path: Path) ->
 def test_every_part_helps_on_pictures_that_no_network_saw(tmp_path: Path) -> None:
     """Networks of an eighth of the width learn from 4 real pictures and are judged on the other 4.
 
-    Briefer than what docs/sims.md reports, which has the figures of more seeds too.
+    With folds of half of the pictures, so briefer than what docs/sims.md reports.
     """
     trial = run_trial(
         system(tmp_path / "work", (64, 128)),

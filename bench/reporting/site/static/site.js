@@ -182,7 +182,7 @@
     function leave() {
       clearTimeout(entering);
       clearTimeout(leaving);
-      leaving = setTimeout(() => kept || hide(), 150);
+      leaving = setTimeout(() => kept || document.activeElement === opened || hide(), 150);
     }
     all("tbody .cell").forEach(function (cell) {
       cell.setAttribute("aria-expanded", "false");
