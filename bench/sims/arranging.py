@@ -19,7 +19,7 @@ from baselines.sims.ordering import Boundary, back_to_front, boundaries, draw_pa
 from baselines.sims.segments import Segments, find_segments
 from baselines.sims.settings import OrderingSettings
 from bench.data.dataset import Dataset
-from bench.sims.bank import open_bank
+from bench.sims.bank import Bank, open_bank
 from bench.sims.depth import TOLD, Depth, Source, depth_source
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import class_map
@@ -112,25 +112,31 @@ def train_order(
 
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
-            index, one, other, front, *_ = pairs[int(rng.integers(len(pairs)))].tolist()
-            of_map = bank.class_map(index)
-            segments = _told_apart(workspace, of_map)
-            drawn = _drawn(workspace, of_map, segments, [(one, other)], where)
-            if rng.random() < MIRRORED_SHARE:
-                drawn = drawn.flip(3)
-            wanted = torch.tensor([int(segments.classes[front])], device=where)
+            drawn, wanted = _example(workspace, bank, pairs, rng, where)
             return {"cross_entropy": F.cross_entropy(network(drawn), wanted)}
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
         parameters = sum(p.numel() for p in network.parameters())
-        supervision = TOLD[depth.source]
         told = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0)
         save_arrays(stage.folder / TOLD_FILE, {"told": told})
         counts = {"pairs": len(pairs), "pairs_of_classes": len(told)}
-        return {"parameters": parameters, **counts, "supervision": supervision, **means}
+        return {"parameters": parameters, **counts, "supervision": TOLD[depth.source], **means}
 
     return run_stage(stage, work, again=again)
+
+
+def _example(
+    workspace: Workspace, bank: Bank, pairs: NDArray[Any], rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """One of the known pairs (1, 6, H, W), maybe in a mirror, and the class in front (1,)."""
+    index, one, other, front, *_ = pairs[int(rng.integers(len(pairs)))].tolist()
+    of_map = bank.class_map(index)
+    segments = _told_apart(workspace, of_map)
+    drawn = _drawn(workspace, of_map, segments, [(one, other)], device)
+    if rng.random() < MIRRORED_SHARE:
+        drawn = drawn.flip(3)
+    return drawn, torch.tensor([int(segments.classes[front])], device=device)
 
 
 def read_told(folder: Path) -> set[tuple[int, int]]:

@@ -54,12 +54,7 @@ def compose(
     retrieved, retrieved_record = read_retrieved(workspace, choice)
     theta, chosen, transformation_record = read_transformation(workspace, choice)
     order, order_record = read_order(workspace, choice)
-    placing, ordering = f"transform {told(choice, order=False)}", order_verb(choice)
-    check_made_from(transformation_record, "retrieval", retrieved_record, placing)
-    if not choice.identity:
-        check_made_from(transformation_record, "network", trained_transformation(workspace), placing)
-    if not choice.random_order:
-        check_made_from(order_record, "network", trained_order(workspace), ordering)
+    _check_of_one_system(workspace, choice, retrieved_record, transformation_record, order_record)
     if not len(theta) == len(order) == len(retrieved.map_of):
         raise StageError(
             f"{workspace.folder}: {len(retrieved.map_of)} segments were retrieved, {len(theta)} placed and "
@@ -102,6 +97,18 @@ def compose(
         return {"canvases": count, **shares(found["sums"].sum(0), found["classes"].sum(0))}
 
     return run_stage(stage, work, again=again)
+
+
+def _check_of_one_system(
+    workspace: Workspace, choice: Choice, retrieved: Record, transformation: Record, order: Record
+) -> None:
+    """Raises StageError where segments were placed or ordered by what was retrieved, or learned, before."""
+    placing = f"transform {told(choice, order=False)}"
+    check_made_from(transformation, "retrieval", retrieved, placing)
+    if not choice.identity:
+        check_made_from(transformation, "network", trained_transformation(workspace), placing)
+    if not choice.random_order:
+        check_made_from(order, "network", trained_order(workspace), order_verb(choice))
 
 
 def _compared(
