@@ -117,11 +117,10 @@ def train_order(
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
-        parameters = sum(p.numel() for p in network.parameters())
         told = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0)
         save_arrays(stage.folder / TOLD_FILE, {"told": told})
-        counts = {"pairs": len(pairs), "pairs_of_classes": len(told)}
-        return {"parameters": parameters, **counts, "supervision": TOLD[depth.source], **means}
+        known = {"pairs": len(pairs), "pairs_of_classes": len(told), "supervision": TOLD[depth.source]}
+        return {"parameters": sum(p.numel() for p in network.parameters()), **known, **means}
 
     return run_stage(stage, work, again=again)
 
