@@ -58,7 +58,7 @@ def _neighbours(segments: Segments, thin: tuple[int, ...]) -> list[Boundary]:
     return [each for each in found if segments.classes[each.first] != segments.classes[each.second]]
 
 
-def _told_apart(workspace: Workspace, of_map: NDArray[Any]) -> Segments:
+def _learned_segments(workspace: Workspace, of_map: NDArray[Any]) -> Segments:
     """The segments of a class map (H, W) that the training learns from."""
     return find_segments(of_map, workspace.classes.rule(max(1, round(workspace.min_area_px * SMALLEST_SHARE))))
 
@@ -131,7 +131,7 @@ def _example(
     """One of the known pairs (1, 6, H, W), maybe in a mirror, and the class in front (1,)."""
     index, one, other, front, *_ = pairs[int(rng.integers(len(pairs)))].tolist()
     of_map = bank.class_map(index)
-    segments = _told_apart(workspace, of_map)
+    segments = _learned_segments(workspace, of_map)
     drawn = _drawn(workspace, of_map, segments, [(one, other)], device)
     if rng.random() < MIRRORED_SHARE:
         drawn = drawn.flip(3)
@@ -160,7 +160,7 @@ def _known_pairs(
         known = []
         for index in maps:
             sample = train.load(index)
-            segments = _told_apart(workspace, workspace.classes.of_label[sample.labels])
+            segments = _learned_segments(workspace, workspace.classes.of_label[sample.labels])
             near = depth.nearness(sample)
             for each in _neighbours(segments, workspace.classes.thin):
                 front = in_front(each, near, segments.classes, depth.planar)

@@ -6,7 +6,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,14 +45,11 @@ def run_trial(
     transformation: Learning,
     ordering: Learning,
     width: int,
-    start: Path | None = None,
     order_seeds: Sequence[int] = (0,),
 ) -> Trial:
     """Train on the pictures outside each fold, judge those inside it. The bank of ``workspace`` is there already.
 
-    Rows of random order are judged once for each of ``order_seeds``.
-    ``start`` is the folder of a system of other data from which the transformation networks begin.
-    """
+    Rows of random order are judged once for each of ``order_seeds``."""
     sums: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     counts: dict[str, list[NDArray[np.int64]]] = defaultdict(list)
     overlaps = []
@@ -64,7 +60,7 @@ def run_trial(
         shutil.copytree(workspace.place("bank"), here.place("bank"))
         held = [open_bank(here)[0].ids[index] for index in fold]
         options: dict[str, Any] = {"width": width, "leave_out": held, "device": "cpu"}
-        train_transformation(here, transformation, start=start, **options)
+        train_transformation(here, transformation, **options)
         train_order(here, ordering, **options)
         for name, choice in rows.items():
             retrieve(here, choice, seed=transformation.seed)

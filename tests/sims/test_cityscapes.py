@@ -24,6 +24,7 @@ FULL = Choice(split="train")
 BASELINES = {
     "identity": replace(FULL, identity=True),
     "random retrieval": replace(FULL, random_retrieval=True),
+    "random order": replace(FULL, random_order=True),
 }
 
 pytestmark = pytest.mark.skipif(
@@ -89,7 +90,11 @@ def test_transformation_and_retrieval_help_on_pictures_that_no_network_saw(tmp_p
         transformation=Learning(steps=100, rate=1e-3),
         ordering=Learning(steps=200, rate=1e-4),
         width=8,
+        order_seeds=(0, 1),
     )
+    covered = {name: scores["covered"] for name, scores in trial.scores.items()}
+    for seed in (0, 1):
+        assert covered[f"random order, order {seed}"] == covered["full"], "an order hides segments, it moves none"
     agreement = {name: scores["label_agreement"] for name, scores in trial.scores.items()}
     assert agreement["identity"] < agreement["full"] - 5, agreement
     assert agreement["random retrieval"] < agreement["full"] - 5, agreement
