@@ -5,6 +5,7 @@ Letters of shapes: H height and W width in px, S segments.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,7 +44,10 @@ def transfer_colours(pixels: NDArray[np.uint8], model: NDArray[np.uint8]) -> NDA
     lab, wanted = rgb2lab(pixels[None] / 255.0)[0], rgb2lab(model[None] / 255.0)[0]
     deviation = np.maximum(lab.std(0), 1e-6)
     moved = (lab - lab.mean(0)) / deviation * wanted.std(0) + wanted.mean(0)
-    return np.asarray(np.rint(lab2rgb(moved[None], channel_axis=-1)[0].clip(0, 1) * 255), np.uint8)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Conversion from CIE-LAB", UserWarning)  # out of gamut: clipped, as below
+        rgb = lab2rgb(moved[None], channel_axis=-1)[0]
+    return np.asarray(np.rint(rgb.clip(0, 1) * 255), np.uint8)
 
 
 def simulated_canvas(

@@ -161,6 +161,13 @@ def test_transferred_colours_have_the_models_mean() -> None:
     assert np.abs(moved.std(0) - model.std(0)).max() < 5
 
 
+def test_transferred_colours_that_no_screen_has_are_clipped_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (400, 3)).astype(np.uint8)
+    moved = transfer_colours(pixels, np.array([[0, 0, 255], [255, 255, 0], [0, 0, 0]], np.uint8))
+    assert moved.min() == 0
+    assert not list(recwarn)
+
+
 def test_a_simulated_canvas_keeps_the_overlap_alone_and_mostly_the_own_colours() -> None:
     classes = np.zeros(SIZE, np.uint8)
     image = np.arange(16 * 32 * 3, dtype=np.uint16).reshape(*SIZE, 3).astype(np.uint8)
