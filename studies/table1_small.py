@@ -11,12 +11,9 @@ Cost: 3 runs a seed, of about a minute each on 2 CPU cores; two of them are the 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from baselines.registry import get_variant
-from bench.study import Row, Study
-from studies._scaled import DISCRIMINATOR_WIDTH, RATES, row_of, small_row, small_study
-from studies._table1 import IMPORTS
+from bench.study import Study
+from studies._scaled import small_study
+from studies._table1 import CRN_SMALL_NOTE, IMPORTS, table_1_small_rows
 
 
 def study() -> Study:
@@ -25,19 +22,9 @@ def study() -> Study:
         name="table1_small",
         title="Table 1 in miniature",
         question="Does SPADE beat CRN, SIMS and pix2pixHD?",
-        rows=[
-            _crn(),
-            small_row("pix2pixHD", "pix2pixhd", {"width": 8}),
-            small_row("SPADE (Ours)", "spade-decoder", {"width": 8, "hidden": 32}),
-        ],
+        rows=table_1_small_rows(),
         table="Table 1",
         seeds=(0, 1, 2),
         imports=IMPORTS,
-        further_note="CRN has at most 64 features instead of 1,024 and sees as many images.",
+        further_note=CRN_SMALL_NOTE,
     )
-
-
-def _crn() -> Row:
-    variant = get_variant("crn").scaled(width=64)
-    substitute = replace(variant, recipes=(variant.recipe("crn-lite0"),))
-    return row_of("CRN", substitute, discriminator_width=DISCRIMINATOR_WIDTH, rates=RATES)

@@ -16,7 +16,7 @@ from bench.study import Study, get_study, list_studies
 from tests.data import trees
 
 NAMES = [name for name, _ in list_studies()]
-SMALL = ["quickstart", "figure3_small", "table1_small", "table3_small", "table4_small", "table5_small"]
+SMALL = ["quickstart", "figure3_small", "table1_small", "table2_small", "table3_small", "table4_small", "table5_small"]
 PAPER = {"table3": 8, "table4": 11, "table5": 9, "width": 9}
 TABLE_1 = ("table1", "table2", "figure5")
 
@@ -56,6 +56,7 @@ def test_small_studies_share_the_runs_of_equal_settings(no_data: None) -> None:
     quick, three, five = (get_study(name) for name in ("quickstart", "table3_small", "table5_small"))
     assert runs_of(quick) <= runs_of(three)
     assert runs_of(get_study("figure3_small")) <= runs_of(quick)
+    assert runs_of(get_study("table2_small")) < runs_of(get_study("table1_small"))
     assert len(runs_of(quick) & runs_of(five)) == 4  # SPADE, pix2pixHD++ w/ SPADE, pix2pixHD++, pix2pixHD; seed 0
     assert len(runs_of(get_study("table4_small"))) == 8 * 3
 
