@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from bench.evaluation.metric_table import METRICS
@@ -33,6 +34,8 @@ _REAL_WITHIN = 0.6
 """The real images are on the axis if they are above the best row by at most this share of the rows' range."""
 _NAMED_MEMBERS = 3
 """Of a family of more rows, the first and the last are labelled alone."""
+_LABEL_LETTERS = 20
+"""Longer labels, of several rows, are broken into lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +43,12 @@ class Point:
     """One row in a panel whose axes are a number known of the row, and a score."""
 
     index: int
-    """Row of the study."""
+    """Row of the study, the first of those that are the same trainings."""
     label: str
     x: float
     cell: Cell
+    same: tuple[int, ...] = ()
+    """The others of them."""
 
     @property
     def value(self) -> float:
@@ -66,7 +71,8 @@ def draw_score_against_parameters(
         figure, axes = panels_for(len(shown), PANEL_IN)
         for axis, (panel, points) in zip(axes, shown, strict=True):
             paper = _published_points(material, panel, metric)
-            _join(axis, material, {point.index: (point.x, point.value) for point in points}, SOFT)
+            places = {index: (point.x, point.value) for point in points for index in (point.index, *point.same)}
+            _join(axis, material, places, SOFT)
             _draw_published(axis, material, paper)
             for point in points:
                 draw_point(axis, point, material.look(point.index))
@@ -180,12 +186,27 @@ def limit_scores(axis: Any, points: Sequence[Point], real: float | None, others:
 
 
 def _points(material: Material, panel: Panel, metric: str) -> list[Point]:
+    """Rows that are the same trainings are one point, which has all their names."""
     found: list[Point] = []
     for index in range(len(material.study.rows)):
         count, cell = panel.cell(index, PARAMETERS), panel.cell(index, metric)
-        if cell is not None and cell.value is not None and count is not None and count.value is not None:
+        if cell is None or cell.value is None or count is None or count.value is None:
+            continue
+        judged = panel.measured[index].evaluations
+        same = next((at for at, point in enumerate(found) if panel.measured[point.index].evaluations == judged), None)
+        if same is None:
             found.append(Point(index=index, label=material.label(index), x=count.value, cell=cell))
-    return found
+        else:
+            one = found[same]
+            found[same] = replace(one, same=(*one.same, index))
+    return [replace(point, label=_label(material, point)) for point in found]
+
+
+def _label(material: Material, point: Point) -> str:
+    """The names of the point's rows, ``A = B``, broken into lines between names."""
+    whole = "\N{NO-BREAK SPACE}"
+    names = [material.label(index).replace(" ", whole) for index in (point.index, *point.same)]
+    return "\n".join(wrap(f" ={whole}".join(names), _LABEL_LETTERS, break_long_words=False)).replace(whole, " ")
 
 
 def _published_points(material: Material, panel: Panel, metric: str) -> dict[int, tuple[float, float]]:
@@ -218,8 +239,8 @@ def _caption(material: Material, panels: Sequence[Panel], metric: str) -> str:
     several = bool(material.families)
     real = any(panel.real(metric) is not None for panel in panels)
     return joined(
-        f"{metric} ({METRICS[metric].meaning}) against the parameters of the generator, one marker for each row"
-        f"{'; widths of one architecture are joined' if several else ''}.",
+        f"{metric} ({METRICS[metric].meaning}) against the parameters of the generator, one marker for each row, or "
+        f"for the rows that are the same trainings{'; widths of one architecture are joined' if several else ''}.",
         protocol_words(panels, [metric]),
         spread_words(panels, [metric]),
         "Dashed, or named at the top: the judge on the real images." if real else "",

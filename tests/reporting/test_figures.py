@@ -92,6 +92,20 @@ def test_a_partial_study_draws_what_it_has(partial: FakeStore, caught: Caught, t
     assert "Checkpoint: the last of each run." in caught.captions["score_vs_parameters"]
 
 
+def test_rows_that_are_the_same_trainings_are_one_marker_with_both_names(tmp_path: Path, caught: Caught) -> None:
+    fake = FakeStore(make_study(), Store(tmp_path / "store"))
+    first, *rest = fake.study.rows
+    fake.study = replace(fake.study, rows=(first, *rest, replace(first, label="the same by another name")))
+    fake.done(first.label, 0, parameters=1_234_567, mIoU=43.25)
+    fake.done(rest[0].label, 0, parameters=999_600, mIoU=43.25)
+    study_plots(fake.study, fake.store, study_tables(fake.study, fake.store), tmp_path / "out")
+    texts = [text.replace("\n", " ") for text in caught.texts("score_vs_parameters")]
+    assert f"{first.label} = the same by another name" in texts
+    assert not {first.label, "the same by another name"} & set(texts)
+    (axis,) = caught.figures["score_vs_parameters"].axes
+    assert markers(axis) == {(1_234_567.0, 43.25), (999_600.0, 43.25)}
+
+
 def test_bars_keep_the_place_of_rows_without_a_value(partial: FakeStore, caught: Caught, tmp_path: Path) -> None:
     study_plots(partial.study, partial.store, study_tables(partial.study, partial.store), tmp_path)
     axis = caught.figures["scores"].axes[0]
