@@ -206,13 +206,13 @@ def transform(
 @sims.command("train-order")
 def train_order(
     work: WorkOption = DEFAULT_WORK,
-    depth: Annotated[
+    supervision: Annotated[
         str | None,
         typer.Option(
-            "--depth",
-            metavar="disparity|layers|things",
+            "--supervision",
+            metavar="disparity|canvas|layers",
             help="What tells the order of two neighbours in training.",
-            show_default="the best there is",
+            show_default="disparity where --disparity is given, else canvas",
         ),
     ] = None,
     disparity: Annotated[
@@ -231,17 +231,19 @@ def train_order(
 ) -> None:
     """Train the network that says which of two neighbouring segments is in front.
 
-    Without disparity maps stated layers of classes, or counted things over the rest, stand in for them.
+    Without disparity maps the label map tells it: where segments of other pictures, put in the place of the two, would
+    overlap, the one belongs in front that has the map's class at more of the pixels (canvas). Or the stated layers of
+    classes do.
     """
     from bench.sims.arranging import train_order as stage
-    from bench.sims.depth import SOURCES
     from bench.sims.stage import StageError
+    from bench.sims.supervision import SOURCES
 
-    if depth is not None and depth not in SOURCES:
-        raise StageError(f"--depth is {depth!r}; choose one of {', '.join(SOURCES)}")
+    if supervision is not None and supervision not in SOURCES:
+        raise StageError(f"--supervision is {supervision!r}; choose one of {', '.join(SOURCES)}")
     learning = _learning(work, steps, epochs, rate, seed, save_every)
-    options = {"width": width, "source": depth, "disparity": disparity, "device": device, "leave_out": leave_out or ()}
-    _run(work, again, "ordering network", stage, learning=learning, **options)
+    told = {"source": supervision, "disparity": disparity, "leave_out": leave_out or ()}
+    _run(work, again, "ordering network", stage, learning=learning, width=width, device=device, **told)
 
 
 @sims.command("order")

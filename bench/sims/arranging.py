@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.sims.networks import OrderingNetwork, initialize
-from baselines.sims.ordering import Boundary, back_to_front, boundaries, draw_pair, in_front
+from baselines.sims.ordering import back_to_front, draw_pair
 from baselines.sims.segments import Segments, find_segments
 from baselines.sims.settings import OrderingSettings
-from bench.data.dataset import Dataset
 from bench.sims.bank import Bank, open_bank
-from bench.sims.depth import TOLD, Depth, Source, depth_source
+from bench.sims.fronts import known_pairs, learned_segments, neighbours
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import class_map
 from bench.sims.stage import (
@@ -35,32 +34,22 @@ from bench.sims.stage import (
     run_stage,
     save_arrays,
 )
+from bench.sims.supervision import TOLD, Source, Supervision
 from bench.sims.workspace import Choice, Workspace
 
 FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
 TOLD_FILE = "told.npz"
 NETWORK_FOLDER = "ordering-network"
-METHOD = "pairs of small segments too, mirrored at random"
+METHOD = "pairs of small segments too, mirrored at random, by what they gain"
 """Of the training; another one's networks are not taken for this one's."""
 MIRRORED_SHARE = 0.5
 """Of the training pairs: seen in a mirror (reconstruction)."""
-SMALLEST_SHARE = 1 / 8
-"""Of the least area: the segments of the training pairs go down to it. What is too small to be asked for still tells
-which class is in front (reconstruction)."""
+SURE_MARGIN = 1.0
+"""Between the scores of the two classes; of what is judged with less, odds below e to 1, the sizes decide
+(reconstruction)."""
 _STREAM, _RANDOM_STREAM = 0x0BDE, 0x0BDF
 _MAPS_PER_PART = 16
-
-
-def _neighbours(segments: Segments, thin: tuple[int, ...]) -> list[Boundary]:
-    """Boundaries between segments of different classes."""
-    found = boundaries(segments.component_map(thin))
-    return [each for each in found if segments.classes[each.first] != segments.classes[each.second]]
-
-
-def _learned_segments(workspace: Workspace, of_map: NDArray[Any]) -> Segments:
-    """The segments of a class map (H, W) that the training learns from."""
-    return find_segments(of_map, workspace.classes.rule(max(1, round(workspace.min_area_px * SMALLEST_SHARE))))
 
 
 def train_order(
@@ -77,14 +66,16 @@ def train_order(
 ) -> tuple[Record, bool]:
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
-    A step has one pair, half of them mirrored. The pairs of classes that it was told about are kept (``read_told``):
-    what the network says of others is noise. Nothing of the training pictures ``leave_out`` (sample ids) is
-    seen. Raises StageError for an id that is not there.
+    A step has one pair, drawn by its weight (``known_pairs``), half of them mirrored. The pairs of classes that it was
+    told about are kept (``read_told``): what the network says of others is noise. Nothing of the training pictures
+    ``leave_out`` (sample ids) is seen. ``source`` is by default the disparity where there is any, else the canvas.
+    Raises StageError for an id that is not there.
     """
     bank, bank_record = open_bank(workspace)
     left_out = pictures_called(bank.ids, leave_out)
     classes = workspace.classes
-    depth = Depth(source=source or depth_source(classes, disparity), classes=classes, disparity=disparity)
+    source = source or ("disparity" if disparity is not None else "canvas")
+    supervision = Supervision(source=source, classes=classes, disparity=disparity)
     settings = OrderingSettings(classes=classes.count, width=width)
     where = device_of(device)
     stage = Stage(
@@ -93,7 +84,7 @@ def train_order(
         settings={
             "method": METHOD,
             "network": asdict(settings),
-            "depth": depth.source,
+            "supervision": source,
             "disparity": str(disparity) if disparity else None,
             "leave_out": sorted(leave_out),
             **asdict(learning),
@@ -104,34 +95,41 @@ def train_order(
 
     def work() -> Mapping[str, Any]:
         train = workspace.open("train")
-        pairs = _known_pairs(workspace, train, depth, stage.folder / PAIRS_FILE, progress)["pairs"]
-        pairs = pairs[~np.isin(pairs[:, 0], left_out)]
-        _check_told(pairs, stage.folder, depth)
+        kept = stage.folder / PAIRS_FILE
+        pairs, weights = known_pairs(workspace, bank, train, supervision, left_out, kept, progress)
+        _check_told(pairs, stage.folder, source)
+        up_to = weights.cumsum()
         network = OrderingNetwork(settings)
         initialize(network, learning.seed)
 
         def losses(step: int) -> dict[str, Tensor]:
             rng = np.random.default_rng((_STREAM, learning.seed, step))
-            drawn, wanted = _example(workspace, bank, pairs, rng, where)
+            drawn, wanted = _example(workspace, bank, pairs[drawn_by(up_to, rng)], rng, where)
             return {"cross_entropy": F.cross_entropy(network(drawn), wanted)}
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
         told = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0)
         save_arrays(stage.folder / TOLD_FILE, {"told": told})
-        known = {"pairs": len(pairs), "pairs_of_classes": len(told), "supervision": TOLD[depth.source]}
+        known = {"pairs": len(pairs), "pairs_of_classes": len(told), "supervision": TOLD[source]}
         return {"parameters": sum(p.numel() for p in network.parameters()), **known, **means}
 
     return run_stage(stage, work, again=again)
 
 
+def drawn_by(up_to: NDArray[np.float64], rng: np.random.Generator) -> int:
+    """A random place, by weights whose cumulative sums (P,) are given."""
+    place = np.searchsorted(up_to, rng.random() * up_to[-1], side="right")
+    return min(int(place), len(up_to) - 1)
+
+
 def _example(
-    workspace: Workspace, bank: Bank, pairs: NDArray[Any], rng: np.random.Generator, device: torch.device
+    workspace: Workspace, bank: Bank, pair: NDArray[np.int64], rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """One of the known pairs (1, 6, H, W), maybe in a mirror, and the class in front (1,)."""
-    index, one, other, front, *_ = pairs[int(rng.integers(len(pairs)))].tolist()
+    """A known pair (6,) as (1, 6, H, W), maybe in a mirror, and the class in front (1,)."""
+    index, one, other, front, *_ = pair.tolist()
     of_map = bank.class_map(index)
-    segments = _learned_segments(workspace, of_map)
+    segments = learned_segments(workspace, of_map)
     drawn = _drawn(workspace, of_map, segments, [(one, other)], device)
     if rng.random() < MIRRORED_SHARE:
         drawn = drawn.flip(3)
@@ -143,34 +141,12 @@ def read_told(folder: Path) -> set[tuple[int, int]]:
     return {(int(one), int(other)) for one, other in load_arrays(folder / TOLD_FILE)["told"]}
 
 
-def _check_told(pairs: NDArray[Any], folder: Path, depth: Depth) -> None:
+def _check_told(pairs: NDArray[np.int64], folder: Path, source: Source) -> None:
     if not len(pairs):
         raise StageError(
-            f"{folder}: {depth.source} tells the order of no two neighbouring segments; give --disparity DIR, another "
-            "--depth, or leave the network out (compose --random-order)"
+            f"{folder}: {source} tells the order of no two neighbouring segments; give --disparity DIR, another "
+            "--supervision, or leave the network out (compose --random-order)"
         )
-
-
-def _known_pairs(
-    workspace: Workspace, train: Dataset, depth: Depth, path: Path, progress: Progress
-) -> dict[str, NDArray[Any]]:
-    """(P, 6) picture, two segments, the one in front, the classes of the two: all neighbours whose order is known."""
-
-    def part(maps: range) -> Arrays:
-        known = []
-        for index in maps:
-            sample = train.load(index)
-            segments = _learned_segments(workspace, workspace.classes.of_label[sample.labels])
-            near = depth.nearness(sample)
-            for each in _neighbours(segments, workspace.classes.thin):
-                front = in_front(each, near, segments.classes, depth.planar)
-                if front is not None:
-                    classes = segments.classes[[each.first, each.second]].tolist()
-                    known.append((index, each.first, each.second, front, *classes))
-        return {"pairs": np.array(known, np.int64).reshape(-1, 6)}
-
-    count = workspace.count(train)
-    return in_parts(path, count, part, per=256, what="pictures looked at for neighbours", progress=progress)
 
 
 def _drawn(
@@ -199,7 +175,8 @@ def arrange(
 ) -> tuple[Record, bool]:
     """Order the segments of every label map, back to front. Returns (record, whether it had to be made).
 
-    Of neighbours whose classes the network was told nothing about, the larger goes behind (``back_to_front``).
+    Of neighbours whose classes the network was told nothing about, and of those that it is not sure of, the larger
+    goes behind (``back_to_front``).
     """
     dataset = workspace.open(choice.split)
     where = device_of(device)
@@ -214,6 +191,7 @@ def arrange(
         network = OrderingNetwork(OrderingSettings(**trained.settings["network"]))
         load_network(trained.folder, network).to(where)
         told = read_told(trained.folder)
+        settings["sure_margin"] = SURE_MARGIN
     stage = Stage(name="order", folder=workspace.place("order", choice.order), settings=settings, inputs=inputs)
 
     def part(maps: range) -> Arrays:
@@ -252,10 +230,10 @@ def _judgements(
 ) -> list[tuple[int, int, float]]:
     """(in front, behind, margin) of neighbouring segments: the one whose class has the greater score.
 
-    Of those alone whose pair of classes is among the ``told``.
+    Of those alone whose pair of classes is among the ``told``, and where the scores differ by SURE_MARGIN.
     """
     found = []
-    for each in _neighbours(segments, workspace.classes.thin):
+    for each in neighbours(segments, workspace.classes.thin):
         pair = [(each.first, each.second)]
         classes = segments.classes[list(pair[0])]
         if (int(classes.min()), int(classes.max())) not in told:
@@ -263,7 +241,8 @@ def _judgements(
         logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
         one, other = (float(logits[int(segments.classes[number])]) for number in pair[0])
         front, behind = pair[0] if one > other else pair[0][::-1]
-        found.append((front, behind, abs(one - other)))
+        if abs(one - other) >= SURE_MARGIN:
+            found.append((front, behind, abs(one - other)))
     return found
 
 

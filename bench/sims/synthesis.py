@@ -19,13 +19,13 @@ from baselines.sims.segments import find_segments
 from baselines.sims.settings import SynthesisSettings
 from baselines.sims.simulate import simulated_canvas
 from bench.atomic import written_beside
+from bench.sims.alike import finder
 from bench.sims.bank import Bank, open_bank
 from bench.sims.composing import read_canvas, read_canvases
 from bench.sims.learning import Learning, device_of, learn, load_network
 from bench.sims.perceptual import SUBSTITUTE, build_perceptual
 from bench.sims.retrieval import class_map
 from bench.sims.stage import Progress, Record, Stage, read_record, run_stage
-from bench.sims.transforming import finder
 from bench.sims.workspace import Choice, Workspace
 
 NETWORK_FOLDER = "synthesis-network"

@@ -15,9 +15,9 @@ from torch import Tensor
 from baselines.sims.canvas import IDENTITY
 from baselines.sims.losses import placement_losses
 from baselines.sims.networks import TransformationNetwork, initialize, transformed
-from baselines.sims.overlap import intersections, iou
 from baselines.sims.settings import TransformationSettings
-from baselines.sims.simulate import DRAWN, Found, out_of_place, placed, random_affine
+from baselines.sims.simulate import out_of_place, placed, random_affine
+from bench.sims.alike import find_overlapping
 from bench.sims.bank import Bank, open_bank
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import TOP, query_segments, read_retrieved
@@ -46,43 +46,6 @@ PAIRS_A_STEP = 2
 """Pairs in a step of the training; each gives 4 examples (reconstruction)."""
 _STREAM = 0x7A5F
 _MAPS_PER_PART = 16
-
-
-def find_overlapping(
-    bank: Bank,
-    mask: NDArray[np.bool_],
-    label: int,
-    own: int,
-    rng: np.random.Generator,
-    left_out: NDArray[np.int64] | None = None,
-) -> tuple[int, float] | None:
-    """The best overlapping of DRAWN random segments of a class: (number, IoU).
-
-    None of them is of the picture ``own`` or of the pictures ``left_out``.
-    """
-    numbers = bank.of_class(label)
-    numbers = numbers[bank.image_of[numbers] != own]
-    if left_out is not None:
-        numbers = numbers[~np.isin(bank.image_of[numbers], left_out)]
-    if not len(numbers):
-        return None
-    chosen = np.sort(rng.choice(numbers, min(DRAWN, len(numbers)), replace=False))
-    query = np.packbits(mask.reshape(-1)).view(np.uint64)
-    found = iou(intersections(query, bank.bits(chosen)), int(mask.sum()), bank.areas[chosen])
-    return int(chosen[int(found.argmax())]), float(found.max())
-
-
-def finder(bank: Bank, own: int) -> Any:
-    """``find_overlapping`` as the simulation of canvases wants it (``baselines.sims.simulate.Finder``)."""
-
-    def find(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Found | None:
-        best = find_overlapping(bank, mask, label, own, rng)
-        if best is None:
-            return None
-        found = bank.mask(best[0])
-        return Found(mask=found, colours=bank.image(int(bank.image_of[best[0]]))[found])
-
-    return find
 
 
 def segment_input(image: NDArray[np.uint8], mask: NDArray[np.bool_], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -118,9 +81,9 @@ def training_pair(bank: Bank, number: int, rng: np.random.Generator, left_out: N
     image, mask = bank.image(own), bank.mask(number)
     best = find_overlapping(bank, mask, label, own, rng, left_out)
     if best is None or rng.random() < SIMULATED_SHARE:
-        other = out_of_place(image, mask, bank.mask(best[0]) if best is not None else None, rng)
+        other = out_of_place(image, mask, bank.mask(best) if best is not None else None, rng)
     else:
-        other = bank.image(int(bank.image_of[best[0]])), bank.mask(best[0])
+        other = bank.image(int(bank.image_of[best])), bank.mask(best)
     if not other[1].any():
         other = image, mask
     together = random_affine(rng)

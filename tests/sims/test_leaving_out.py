@@ -134,7 +134,8 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     """A network that was told of no pair of classes says nothing; one told of a pair is asked about that pair."""
     shutil.copytree(banked.folder, tmp_path / "here")
     here = replace(banked, folder=tmp_path / "here")
-    record, _ = train_order(here, BRIEF, width=2, device="cpu")
+    monkeypatch.setattr(arranging, "SURE_MARGIN", 0.0)
+    record, _ = train_order(here, BRIEF, width=2, source="layers", device="cpu")
     classes = here.classes
     touching = Counter[tuple[int, int]]()
     for index in range(6):
@@ -167,6 +168,9 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     heard, judged = order(set(touching))
     assert judged == touching.total()
     assert heard != silent
+    monkeypatch.setattr(arranging, "SURE_MARGIN", 100.0)
+    unsure, judged = order(set(touching))
+    assert (unsure, judged) == (silent, 0), "what the network is not sure of is left to the sizes"
 
 
 def test_a_network_of_another_method_is_not_taken(banked: Workspace, tmp_path: Path) -> None:

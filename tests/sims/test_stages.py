@@ -17,10 +17,10 @@ from bench.data.dataset import Sample
 from bench.sims.arranging import arrange, train_order
 from bench.sims.bank import build_bank, open_bank
 from bench.sims.composing import compose, read_canvas
-from bench.sims.depth import Depth, depth_source
 from bench.sims.learning import METRICS_FILE, NETWORK_FILE, Learning, device_of, learn
 from bench.sims.retrieval import query_segments, read_retrieved, retrieve
 from bench.sims.stage import Stage, StageError, in_parts, read_record, run_stage
+from bench.sims.supervision import Supervision
 from bench.sims.synthesis import synthesize, train_synthesis
 from bench.sims.transforming import train_transformation, transform
 from bench.sims.workspace import Choice, Workspace
@@ -136,7 +136,7 @@ def test_the_whole_system_makes_images_that_are_skipped_until_something_changes(
     train_transformation(own, BRIEF, width=2, device="cpu")
     transform(own, VAL, device="cpu")
     supervised, _ = train_order(own, BRIEF, width=2, device="cpu")
-    assert "stated layers" in supervised.notes["supervision"]
+    assert "segments of other pictures" in supervised.notes["supervision"]
     arrange(own, VAL, device="cpu")
     composed, _ = compose(own, VAL)
     assert 0 < composed.notes["label_agreement"] <= composed.notes["covered"] <= 100
@@ -287,40 +287,33 @@ def _sample(labels: np.ndarray[Any, Any], instances: np.ndarray[Any, Any] | None
     return Sample(id="town_000001", labels=labels, instances=instances, image=np.zeros((*labels.shape, 3), np.uint8))
 
 
-def test_the_sources_of_depth(banked: Workspace, tmp_path: Path) -> None:
+def test_the_nearness_of_layers_and_of_disparity(banked: Workspace, tmp_path: Path) -> None:
     classes = banked.classes
     names = list(classes.names)
     labels = np.array([[names.index("sky"), names.index("grass"), names.index("car"), names.index("car")]], np.uint8)
     instances = np.array([[0, 6, 11003, 11007]], np.int32)
-    layers = Depth(source="layers", classes=classes).nearness(_sample(labels, instances))[0]
+    layers = Supervision(source="layers", classes=classes).nearness(_sample(labels, instances))[0]
     assert (np.diff(layers) > 0).all(), "sky, grass, the car painted first, the car painted last"
-    things = Depth(source="things", classes=classes).nearness(_sample(labels, instances))[0]
-    assert things.tolist() == [0, 0, 1, 1]
-    with pytest.raises(StageError, match=r"--depth things: sample town_000001 has no instances"):
-        Depth(source="things", classes=classes).nearness(_sample(labels, None))
     Image.fromarray(np.array([[0, 257, 513, 513]], np.uint16)).save(tmp_path / "town_000001_disparity.png")
-    read = Depth(source="disparity", classes=classes, disparity=tmp_path)
+    read = Supervision(source="disparity", classes=classes, disparity=tmp_path)
     assert np.array_equal(read.nearness(_sample(labels, None))[0], [np.nan, 1.0, 2.0, 2.0], equal_nan=True)
     with pytest.raises(StageError, match=r"nothing for sample other among 1 png files; expected other_disparity.png"):
         read.nearness(replace(_sample(labels, None), id="other"))
     Image.fromarray(np.zeros((1, 4), np.uint8)).save(tmp_path / "town_000001_disparity.png")
     with pytest.raises(StageError, match=r"mode L; disparity files are 16-bit grey"):
-        Depth(source="disparity", classes=classes, disparity=tmp_path).nearness(_sample(labels, None))
+        Supervision(source="disparity", classes=classes, disparity=tmp_path).nearness(_sample(labels, None))
 
 
-def test_the_best_source_of_depth_is_taken_and_wrong_ones_are_refused(banked: Workspace, tmp_path: Path) -> None:
+def test_a_wrong_supervision_is_refused(banked: Workspace, tmp_path: Path) -> None:
     unknown = replace(banked.classes, layers=())
-    assert depth_source(banked.classes, None) == "layers"
-    assert depth_source(unknown, None) == "things"
-    assert depth_source(banked.classes, tmp_path) == "disparity"
-    with pytest.raises(StageError, match=r"--depth is 'stereo'; choose one of disparity, layers, things"):
-        Depth(source="stereo", classes=unknown)  # type: ignore[arg-type]
-    with pytest.raises(StageError, match=r"--depth layers: no layers are stated"):
-        Depth(source="layers", classes=unknown)
-    with pytest.raises(StageError, match=r"--depth disparity and --disparity DIR belong together"):
-        Depth(source="disparity", classes=unknown)
+    with pytest.raises(StageError, match=r"--supervision is 'stereo'; choose one of disparity, canvas, layers"):
+        Supervision(source="stereo", classes=unknown)  # type: ignore[arg-type]
+    with pytest.raises(StageError, match=r"--supervision layers: no layers are stated .* use --supervision canvas"):
+        Supervision(source="layers", classes=unknown)
+    with pytest.raises(StageError, match=r"--supervision disparity and --disparity DIR belong together"):
+        Supervision(source="disparity", classes=unknown)
     with pytest.raises(StageError, match=r"is not a folder; it should hold <sample id>_disparity.png"):
-        Depth(source="disparity", classes=unknown, disparity=tmp_path / "none")
+        Supervision(source="disparity", classes=unknown, disparity=tmp_path / "none")
 
 
 def test_wrong_settings_of_a_training_are_refused() -> None:

@@ -83,7 +83,7 @@ def test_from_the_bank_to_images_that_can_be_judged(inside: Inside, tmp_path: Pa
         (("bank", "--dataset", "synthetic", "--workers", "0"), "workers is 0; it must be from 1"),
         (("retrieve", "--split", "test"), "--split is 'test'; choose val or train"),
         (("retrieve",), "no SIMS workspace"),
-        (("train-order", "--depth", "stereo"), "--depth is 'stereo'; choose one of disparity, layers, things"),
+        (("train-order", "--supervision", "stereo"), "'stereo'; choose one of disparity, canvas, layers"),
         (("train-synthesis", "--epochs", "0"), "--epochs is 0; it must be at least 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is known about which segment is in front: the supervision of the ordering network."""
+"""What tells the ordering network which of two neighbouring segments of a training picture is in front."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bench.data.dataset import Sample
 from bench.sims.classes import SimsClasses
 from bench.sims.stage import StageError
 
-Source = Literal["disparity", "layers", "things"]
-SOURCES: tuple[Source, ...] = ("disparity", "layers", "things")
+Source = Literal["disparity", "canvas", "layers"]
+SOURCES: tuple[Source, ...] = ("disparity", "canvas", "layers")
 TOLD: dict[Source, str] = {
     "disparity": "median disparity along the shared boundary, objects over planar classes (as published)",
+    "canvas": "the label map, where segments of other pictures in the place of the two would overlap (a substitute)",
     "layers": "the stated layers of classes (a substitute for disparity: objects over planar classes)",
-    "things": "counted things over the rest (a substitute for disparity: objects over planar classes)",
 }
 _DISPARITY_STEPS = 256.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depth:
-    """Nearness of every pixel, from one of the SOURCES."""
+class Supervision:
+    """One of the SOURCES. The canvas asks what is retrieved (``bench.sims.fronts``), the others know a nearness."""
 
     source: Source
     classes: SimsClasses
@@ -37,15 +37,15 @@ class Depth:
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
-            raise StageError(f"--depth is {self.source!r}; choose one of {', '.join(SOURCES)}")
+            raise StageError(f"--supervision is {self.source!r}; choose one of {', '.join(SOURCES)}")
         if (self.source == "disparity") != (self.disparity is not None):
-            raise StageError("--depth disparity and --disparity DIR belong together; give both or neither")
+            raise StageError("--supervision disparity and --disparity DIR belong together; give both or neither")
         if self.disparity is not None and not self.disparity.is_dir():
             raise StageError(f"--disparity {self.disparity} is not a folder; it should hold <sample id>_disparity.png")
         if self.source == "layers" and not self.classes.layers:
             raise StageError(
-                "--depth layers: no layers are stated for this data set (bench/sims/classes.py has them for Cityscapes "
-                "and the synthetic scenes); use --depth things, or --disparity DIR"
+                "--supervision layers: no layers are stated for this data set (bench/sims/classes.py has them for "
+                "Cityscapes and the synthetic scenes); use --supervision canvas, or --disparity DIR"
             )
 
     @property
@@ -54,25 +54,22 @@ class Depth:
         return self.classes.planar if self.source == "disparity" else ()
 
     def nearness(self, sample: Sample) -> NDArray[np.float64]:
-        """(H, W), greater is nearer, NaN unknown. Raises StageError where a disparity file is missing or unfit."""
+        """(H, W), greater is nearer, NaN unknown; not of the canvas.
+
+        Raises StageError where a disparity file is missing or unfit.
+        """
+        assert self.source != "canvas"
         if self.source == "disparity":
             return self._read(sample)
-        if self.source == "layers":
-            layer_of = np.full(self.classes.count, np.nan)
-            for number, layer in enumerate(self.classes.layers):
-                layer_of[list(layer)] = number
-            near = layer_of[self.classes.of_label[sample.labels]]
-            top = len(self.classes.layers) - 1
-            if sample.instances is not None and self.classes.painted_in_order:
-                counted = (near == top) & (sample.instances >= 1000)
-                near = np.where(counted, top + (sample.instances % 1000) / 1000.0, near)
-            return np.asarray(near, np.float64)
-        if sample.instances is None:
-            raise StageError(
-                f"--depth things: sample {sample.id} has no instances; give --disparity DIR, or leave the ordering "
-                "network out (compose --random-order)"
-            )
-        return np.asarray(sample.instances != sample.labels.astype(np.int64), np.float64)
+        layer_of = np.full(self.classes.count, np.nan)
+        for number, layer in enumerate(self.classes.layers):
+            layer_of[list(layer)] = number
+        near = layer_of[self.classes.of_label[sample.labels]]
+        top = len(self.classes.layers) - 1
+        if sample.instances is not None and self.classes.painted_in_order:
+            counted = (near == top) & (sample.instances >= 1000)
+            near = np.where(counted, top + (sample.instances % 1000) / 1000.0, near)
+        return np.asarray(near, np.float64)
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -92,10 +89,3 @@ class Depth:
             height, width = sample.labels.shape
             values = np.asarray(opened.resize((width, height), Image.Resampling.NEAREST), np.float64)
         return np.where(values > 0, (values - 1) / _DISPARITY_STEPS, np.nan)
-
-
-def depth_source(classes: SimsClasses, disparity: Path | None) -> Source:
-    """The best source there is: disparity where a folder is given, then stated layers, then counted things."""
-    if disparity is not None:
-        return "disparity"
-    return "layers" if classes.layers else "things"

@@ -1,0 +1,132 @@
+"""What tells the ordering network which of two segments is in front: the canvas, or a nearness."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from baselines.sims.canvas import IDENTITY, Piece, paste
+from baselines.sims.ordering import gain_in_front
+from bench.sims import alike, fronts
+from bench.sims.arranging import drawn_by
+from bench.sims.bank import Bank, build_bank, open_bank
+from bench.sims.fronts import known_pairs, learned_segments, neighbours
+from bench.sims.stage import Progress
+from bench.sims.supervision import Supervision
+from bench.sims.workspace import Workspace
+
+NOBODY = np.zeros(0, np.int64)
+SIZE = (16, 24)
+
+
+def silent(*_: object) -> None:
+    return None
+
+
+SILENT: Progress = silent
+
+
+@pytest.fixture(scope="module")
+def banked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    folder = tmp_path_factory.mktemp("sims")
+    made = Workspace(folder=folder, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(6, 2))
+    made.write()
+    build_bank(made, workers=1)
+    return made
+
+
+def pairs_of(
+    workspace: Workspace, path: Path, left_out: NDArray[np.int64] = NOBODY, source: str = "canvas"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    supervision = Supervision(source=source, classes=workspace.classes)  # type: ignore[arg-type]
+    bank, train = open_bank(workspace)[0], workspace.open("train")
+    return known_pairs(workspace, bank, train, supervision, left_out, path, SILENT)
+
+
+def test_what_is_gained_in_front_is_what_canvases_of_both_orders_differ_by() -> None:
+    """Every canvas of one of 3 segments and one of 4, pasted in both orders, compared with the label map."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 3, SIZE)
+    firsts, seconds = rng.random((3, *SIZE)) < 0.6, rng.random((4, *SIZE)) < 0.4
+    image = np.zeros((*SIZE, 3), np.uint8)
+
+    def piece(mask: NDArray[np.bool_], label: int) -> Piece:
+        return Piece(image=image, classes=classes, mask=mask, label=label, theta=IDENTITY, wanted=mask)
+
+    differences = []
+    for first in firsts:
+        for second in seconds:
+            pieces = [piece(first, 2), piece(second, 1)]
+            ahead, behind = (paste(pieces, order, SIZE, context=False).classes == classes for order in ([1, 0], [0, 1]))
+            differences.append(int(ahead.sum()) - int(behind.sum()))
+    gain = gain_in_front(firsts.mean(0), seconds.mean(0), classes, (2, 1))
+    assert gain == pytest.approx(np.mean(differences))
+    assert gain != 0
+    assert gain_in_front(seconds.mean(0), firsts.mean(0), classes, (1, 2)) == pytest.approx(-gain)
+
+
+def test_the_canvas_puts_in_front_what_the_map_shows_where_the_placed_overlap(
+    banked: Workspace, tmp_path: Path
+) -> None:
+    pairs, weights = pairs_of(banked, tmp_path / "pairs.npz")
+    again, _ = pairs_of(banked, tmp_path / "again.npz")
+    assert (pairs == again).all()
+    assert len(pairs) > 20
+    assert (weights > 0).all()
+    classes = set()
+    for (index, one, other, front, *pair), weight in zip(pairs.tolist(), weights, strict=True):
+        of_map = banked.classes.of_label[banked.open("train").load(index).labels]
+        segments = learned_segments(banked, of_map)
+        assert front in (one, other)
+        assert segments.classes[[one, other]].tolist() == pair
+        assert weight <= segments.masks.shape[1] * segments.masks.shape[2]
+        classes.add((min(pair), max(pair), segments.classes[front]))
+    judged = {each[:2] for each in classes}
+    assert len(judged) < len(classes), "not the classes alone decide"
+
+
+def test_nothing_of_pictures_left_out_or_of_the_own_is_looked_at(
+    banked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank, _ = open_bank(banked)
+    seen: dict[int, set[int]] = {}
+
+    def overlapping(bank: Bank, mask: NDArray[np.bool_], label: int, own: int, *rest: object) -> NDArray[np.int64]:
+        found = alike.overlapping(bank, mask, label, own, *rest)  # type: ignore[arg-type]
+        seen.setdefault(own, set()).update(bank.image_of[found].tolist())
+        return found
+
+    monkeypatch.setattr(fronts, "overlapping", overlapping)
+    pairs, _ = pairs_of(banked, tmp_path / "pairs.npz", np.array([1, 4]))
+    assert set(pairs[:, 0]) == set(seen) == {0, 2, 3, 5}
+    for own, others in seen.items():
+        assert others
+        assert others <= {0, 2, 3, 5} - {own}
+    assert len(bank.ids) == 6
+
+
+def test_stated_layers_tell_some_pairs_and_all_of_them_count_alike(banked: Workspace, tmp_path: Path) -> None:
+    pairs, weights = pairs_of(banked, tmp_path / "layers.npz", source="layers")
+    both, _ = pairs_of(banked, tmp_path / "canvas.npz")
+    assert (weights == 1).all()
+    layer_of = {number: place for place, layer in enumerate(banked.classes.layers) for number in layer}
+    train = banked.open("train")
+    touching = 0
+    for index in range(6):
+        segments = learned_segments(banked, banked.classes.of_label[train.load(index).labels])
+        touching += len(neighbours(segments, banked.classes.thin))
+    assert 0 < len(pairs) <= touching
+    assert len(both) <= touching
+    for index, one, other, front, first, second in pairs.tolist():
+        assert front in (one, other), index
+        if layer_of[first] != layer_of[second]:
+            assert (front == one) == (layer_of[first] > layer_of[second])
+
+
+def test_pairs_are_drawn_by_their_weights() -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.bincount([drawn_by(np.array([1.0, 1.5, 4.5]), rng) for _ in range(3000)], minlength=3) / 3000
+    assert np.abs(drawn - np.array([1, 0.5, 3]) / 4.5).max() < 0.03
