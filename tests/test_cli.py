@@ -361,3 +361,16 @@ def test_plan_gives_every_action_with_its_reason(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert cli("run", "quickstart", "--dry-run", "--store", tmp_path) == text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["status", "report", "site"])
+def test_a_store_that_is_not_there_is_named(verb: str, inside: Inside, tmp_path: Path) -> None:
+    """A misspelt --store would otherwise pass for a study of which nothing is done."""
+    out = () if verb == "status" else ("--out", str(tmp_path / "out"))
+    status, text = inside(verb, "quickstart", "--store", str(tmp_path / "stroe"), *out)
+    assert status == 0
+    assert f"there is no store at {tmp_path / 'stroe'} yet" in text
+    (tmp_path / "store").mkdir()
+    status, text = inside(verb, "quickstart", "--store", str(tmp_path / "store"), *out)
+    assert status == 0
+    assert "there is no store" not in text

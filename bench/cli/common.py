@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,14 @@ def store_in(folder: Path) -> Store:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--store {folder} is a file; give a folder (it is made where there is none)")
     return Store(folder)
+
+
+def store_to_read(folder: Path) -> Store:
+    """The store in ``folder``; says so where there is none yet, for then everything is pending."""
+    opened = store_in(folder)
+    if not folder.exists():
+        print(f"note: there is no store at {folder} yet, so everything is pending (--store DIR)", file=sys.stderr)
+    return opened
 
 
 def console_here() -> Console:

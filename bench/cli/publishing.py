@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import DataOption, SeedsOption, console_here, store_in, study_of
+from bench.cli.common import DataOption, SeedsOption, console_here, store_in, store_to_read, study_of
 from bench.cli.options import DEFAULT_STORE, StoreOption
 
 
@@ -45,7 +45,7 @@ def site(
     from bench.launching.progress import ProgressLine
     from bench.reporting.site.build import write_site
 
-    opened, console = store_in(store), console_here()
+    opened, console = store_to_read(store), console_here()
     doubled = sorted({name for name in study_names if study_names.count(name) > 1})
     if doubled:
         raise ValueError(f"study {', '.join(doubled)} is named twice; name every study once")

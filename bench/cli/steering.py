@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, study_of
+from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, store_to_read, study_of
 from bench.cli.options import (
     DEFAULT_STORE,
     DeviceOption,
@@ -72,7 +72,7 @@ def status(
     if every <= 0:
         raise ValueError(f"--every is {every}; it must be greater than 0")
     view = View.of(states, page, everything)
-    opened = store_in(store)
+    opened = store_to_read(store)
     reader = StatusReader(study_of(name, data, seeds, opened, as_last_run=True), opened)
     asking = Asking(opened, accounting_of(profile))
 
