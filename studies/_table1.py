@@ -29,7 +29,7 @@ def table_1_rows() -> tuple[Row, ...]:
 
 
 def table_1_small_rows() -> tuple[Row, ...]:
-    """CRN, pix2pixHD and SPADE at an eighth of their width; SIMS is imported."""
+    """pix2pixHD and SPADE at an eighth of their width, CRN at a sixteenth; SIMS is imported."""
     crn = get_variant("crn").scaled(width=64)
     substitute = replace(crn, recipes=(crn.recipe("crn-lite0"),))
     return (

@@ -8,7 +8,7 @@ Command: ./run_study.py run table2_small, then
     ./run_study.py human make --ours SPADE=spade-decoder-synthetic-64x64-seed0 --against CRN=crn-synthetic-64x64-seed0 \
         --against pix2pixHD=pix2pixhd-synthetic-64x64-seed0 --questions 100 --out DIR
     ./run_study.py human score ANSWERS.csv --study DIR
-A run may be named by the beginning of its folder's name. A comparison has at most 200 questions, one a validation map.
+A run may be named by a part of its folder's name. A comparison has at most 200 questions, one a validation map.
 SIMS joins as --against SIMS=DIR, the folder that `sims synthesize` filled.
 Cost: 3 runs, those of table1_small for seed 0, of about a minute each on 2 CPU cores.
 Expected: on photographs SPADE is preferred in 51.52 to 86.64 % of the answers; on synthetic scenes nobody has asked.

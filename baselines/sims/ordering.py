@@ -76,8 +76,9 @@ def gain_in_front(
     """How many more pixels of a canvas agree with the label map if the first of two segments is in front of the second.
 
     ``first`` and ``second`` (H, W) are the probabilities that a segment in their place covers a pixel, ``classes``
-    (H, W) is the class map, ``pair`` the classes of the two. Below 0 the second belongs in front. Where both lie, the
-    one in front is seen: it agrees where the map has its class. A reconstruction, used where no disparity is known.
+    (H, W) is the class map, ``pair`` the classes of the two. Where both lie, the one in front is seen: it agrees where
+    the map has its class. Below 0 the second belongs in front. It is the expectation over independent segments for the
+    two, without what other segments cover and without context fill. A reconstruction, for want of disparity.
     """
     both = np.asarray(first, np.float64) * second
     return float(both[classes == pair[0]].sum() - both[classes == pair[1]].sum())

@@ -236,11 +236,10 @@ def train_order(
     classes do.
     """
     from bench.sims.arranging import train_order as stage
-    from bench.sims.stage import StageError
-    from bench.sims.supervision import SOURCES
+    from bench.sims.supervision import check_source
 
-    if supervision is not None and supervision not in SOURCES:
-        raise StageError(f"--supervision is {supervision!r}; choose one of {', '.join(SOURCES)}")
+    if supervision is not None:
+        check_source(supervision)
     learning = _learning(work, steps, epochs, rate, seed, save_every)
     told = {"source": supervision, "disparity": disparity, "leave_out": leave_out or ()}
     _run(work, again, "ordering network", stage, learning=learning, width=width, device=device, **told)

@@ -206,7 +206,8 @@ def _label(material: Material, point: Point) -> str:
     """The names of the point's rows, ``A = B``, broken into lines between names."""
     whole = "\N{NO-BREAK SPACE}"
     names = [material.label(index).replace(" ", whole) for index in (point.index, *point.same)]
-    return "\n".join(wrap(f" ={whole}".join(names), _LABEL_LETTERS, break_long_words=False)).replace(whole, " ")
+    lines = wrap(f" ={whole}".join(names), _LABEL_LETTERS, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace(whole, " ")
 
 
 def _published_points(material: Material, panel: Panel, metric: str) -> dict[int, tuple[float, float]]:

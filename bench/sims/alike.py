@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from baselines.sims.overlap import intersections, iou
-from baselines.sims.simulate import DRAWN, Found
+from baselines.sims.simulate import DRAWN, Finder, Found
 from bench.sims.bank import Bank
 
 
@@ -47,8 +45,8 @@ def find_overlapping(
     return int(numbers[0]) if len(numbers) else None
 
 
-def finder(bank: Bank, own: int) -> Any:
-    """``find_overlapping`` as the simulation of canvases wants it (``baselines.sims.simulate.Finder``)."""
+def finder(bank: Bank, own: int) -> Finder:
+    """``find_overlapping`` as the simulation of canvases wants it."""
 
     def find(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Found | None:
         number = find_overlapping(bank, mask, label, own, rng)

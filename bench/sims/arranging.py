@@ -41,10 +41,12 @@ FILE = "order.npz"
 PAIRS_FILE = "pairs.npz"
 TOLD_FILE = "told.npz"
 NETWORK_FOLDER = "ordering-network"
-METHOD = "pairs of small segments too, mirrored at random, by what they gain"
+METHOD = "pairs of small segments too, mirrored at random, drawn by weight"
 """Of the training; another one's networks are not taken for this one's."""
 MIRRORED_SHARE = 0.5
 """Of the training pairs: seen in a mirror (reconstruction)."""
+LEAST_DRAWS = 10
+"""A pair of classes that the training draws less often, by its weights, counts as never told (reconstruction)."""
 SURE_MARGIN = 1.0
 """Between the scores of the two classes; of what is judged with less, odds below e to 1, the sizes decide
 (reconstruction)."""
@@ -67,7 +69,7 @@ def train_order(
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
     A step has one pair, drawn by its weight (``known_pairs``), half of them mirrored. The pairs of classes that it was
-    told about are kept (``read_told``): what the network says of others is noise. Nothing of the training pictures
+    told about are kept (``told_pairs``): what the network says of others is noise. Nothing of the training pictures
     ``leave_out`` (sample ids) is seen. ``source`` is by default the disparity where there is any, else the canvas.
     Raises StageError for an id that is not there.
     """
@@ -89,7 +91,7 @@ def train_order(
             "leave_out": sorted(leave_out),
             **asdict(learning),
         },
-        inputs={"bank": bank_record.content},
+        inputs={"bank": bank_record.content, **supervision.inputs},
         growing=("steps",),
     )
 
@@ -109,12 +111,19 @@ def train_order(
 
         identity = stage.identity(leave_out=("steps",))
         means = learn(stage.folder, network, losses, learning, identity=identity, device=where, progress=progress)
-        told = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0)
+        told = told_pairs(pairs, weights, learning.steps)
         save_arrays(stage.folder / TOLD_FILE, {"told": told})
         known = {"pairs": len(pairs), "pairs_of_classes": len(told), "supervision": TOLD[source]}
         return {"parameters": sum(p.numel() for p in network.parameters()), **known, **means}
 
     return run_stage(stage, work, again=again)
+
+
+def told_pairs(pairs: NDArray[np.int64], weights: NDArray[np.float64], steps: int) -> NDArray[np.int64]:
+    """(n, 2) pairs of classes, ascending, that so many steps draw LEAST_DRAWS times or more, as their weights go."""
+    of_pair, place = np.unique(np.sort(pairs[:, 4:], axis=1), axis=0, return_inverse=True)
+    drawn = steps * np.bincount(place.ravel(), weights, minlength=len(of_pair)) / weights.sum()
+    return np.asarray(of_pair[drawn >= LEAST_DRAWS])
 
 
 def drawn_by(up_to: NDArray[np.float64], rng: np.random.Generator) -> int:
@@ -137,7 +146,7 @@ def _example(
 
 
 def read_told(folder: Path) -> set[tuple[int, int]]:
-    """The pairs of classes, ascending, that the finished training in ``folder`` was told about."""
+    """The pairs of classes, ascending, that the finished training in ``folder`` was told about (``told_pairs``)."""
     return {(int(one), int(other)) for one, other in load_arrays(folder / TOLD_FILE)["told"]}
 
 
@@ -195,7 +204,7 @@ def arrange(
     stage = Stage(name="order", folder=workspace.place("order", choice.order), settings=settings, inputs=inputs)
 
     def part(maps: range) -> Arrays:
-        orders, overruled, judged = [], 0, 0
+        orders, overruled, judged, unsure = [], 0, 0, 0
         for index in maps:
             of_map = class_map(workspace, dataset, index)
             segments = find_segments(of_map, workspace.rule)
@@ -204,17 +213,20 @@ def arrange(
                 order = np.random.default_rng((_RANDOM_STREAM, seed, name)).permutation(len(segments))
             else:
                 judgements = _judgements(workspace, network, told, of_map, segments, where)
-                order, lost = back_to_front(segments.masks.sum((1, 2), dtype=np.int64), judgements)
-                overruled, judged = overruled + lost, judged + len(judgements)
+                sure = [each for each in judgements if each[2] >= SURE_MARGIN]
+                order, lost = back_to_front(segments.masks.sum((1, 2), dtype=np.int64), sure)
+                overruled, judged = overruled + lost, judged + len(sure)
+                unsure += len(judgements) - len(sure)
             orders.append(order)
-        counts = np.array([[judged, overruled]], np.int64)
+        counts = np.array([[judged, unsure, overruled]], np.int64)
         return {"order": np.concatenate(orders), "judged": counts}
 
     def work() -> Mapping[str, Any]:
         count = workspace.count(dataset)
         made = in_parts(stage.folder / FILE, count, part, per=_MAPS_PER_PART, what="label maps", progress=progress)
-        judged, overruled = made["judged"].sum(0).tolist()
-        return {"segments": len(made["order"]), "neighbours_judged": judged, "judgements_overruled": overruled}
+        counts = made["judged"].sum(0).tolist()
+        told = dict(zip(("neighbours_judged", "neighbours_unsure", "judgements_overruled"), counts, strict=True))
+        return {"segments": len(made["order"]), **told}
 
     return run_stage(stage, work, again=again)
 
@@ -230,7 +242,7 @@ def _judgements(
 ) -> list[tuple[int, int, float]]:
     """(in front, behind, margin) of neighbouring segments: the one whose class has the greater score.
 
-    Of those alone whose pair of classes is among the ``told``, and where the scores differ by SURE_MARGIN.
+    Of those alone whose pair of classes is among the ``told``.
     """
     found = []
     for each in neighbours(segments, workspace.classes.thin):
@@ -241,8 +253,7 @@ def _judgements(
         logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
         one, other = (float(logits[int(segments.classes[number])]) for number in pair[0])
         front, behind = pair[0] if one > other else pair[0][::-1]
-        if abs(one - other) >= SURE_MARGIN:
-            found.append((front, behind, abs(one - other)))
+        found.append((front, behind, abs(one - other)))
     return found
 
 

@@ -28,6 +28,8 @@ from bench.sims.workspace import Workspace
 SMALLEST_SHARE = 1 / 8
 """Of the least area: the segments of the training pairs go down to it. What is too small to be asked for still tells
 which class is in front (reconstruction)."""
+LEAST_GAIN_PX = 1.0
+"""Of a pair that the canvas tells (reconstruction)."""
 _STREAM = 0x0BDD
 _MAPS_PER_PART = 64
 
@@ -55,20 +57,20 @@ def known_pairs(
     """All neighbours of the training pictures whose order is known, and how much each pair counts.
 
     (P, 6): picture, two segments (numbers among ``learned_segments``), the one in front, the classes of the two; and
-    (P,) weights above 0. Nothing of the pictures ``left_out`` is looked at. ``path`` keeps the result, part by part.
+    (P,) weights: of the canvas the pixels gained, LEAST_GAIN_PX or more, else 1. Nothing of the pictures ``left_out``
+    is looked at. ``path`` keeps the result, part by part, and is believed: whoever asks for another has it removed.
     """
 
     def part(maps: range) -> Arrays:
         pairs, weights = [], []
         for index in np.setdiff1d(maps, left_out).tolist():
-            sample = train.load(index)
-            of_map = workspace.classes.of_label[sample.labels]
+            of_map = bank.class_map(index)
             segments = learned_segments(workspace, of_map)
             near = neighbours(segments, workspace.classes.thin)
             if supervision.source == "canvas":
                 fronts = _by_canvas(bank, index, of_map, segments, near, left_out)
             else:
-                nearness = supervision.nearness(sample)
+                nearness = supervision.nearness(train.load(index))
                 fronts = [(in_front(each, nearness, segments.classes, supervision.planar), 1.0) for each in near]
             for each, (front, weight) in zip(near, fronts, strict=True):
                 if front is not None:
@@ -90,7 +92,7 @@ def _by_canvas(
     near: Sequence[Boundary],
     left_out: NDArray[np.int64],
 ) -> list[tuple[int | None, float]]:
-    """For each boundary the segment in front, None where it makes no difference, and the pixels that this gains."""
+    """For each boundary the segment in front, None where it makes next to no difference, and the pixels it gains."""
     rng = np.random.default_rng((_STREAM, index))
     cover = [
         _cover(bank, overlapping(bank, mask, int(label), index, rng, left_out)[:TOP], mask)
@@ -100,7 +102,8 @@ def _by_canvas(
     for each in near:
         classes = segments.classes[[each.first, each.second]].tolist()
         gain = gain_in_front(cover[each.first], cover[each.second], of_map, classes)
-        found.append(((each.first if gain > 0 else each.second) if gain else None, abs(gain)))
+        front = each.first if gain > 0 else each.second
+        found.append((front if abs(gain) >= LEAST_GAIN_PX else None, abs(gain)))
     return found
 
 

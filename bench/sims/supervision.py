@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,12 @@ TOLD: dict[Source, str] = {
 _DISPARITY_STEPS = 256.0
 
 
+def check_source(name: str) -> None:
+    """Raises StageError where nothing is called so."""
+    if name not in SOURCES:
+        raise StageError(f"--supervision is {name!r}; choose one of {', '.join(SOURCES)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Supervision:
     """One of the SOURCES. The canvas asks what is retrieved (``bench.sims.fronts``), the others know a nearness."""
@@ -36,8 +43,7 @@ class Supervision:
     """Folder with 16-bit files <sample id>_disparity.png or <sample id>.png, anywhere below: 256 d + 1, 0 unknown."""
 
     def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise StageError(f"--supervision is {self.source!r}; choose one of {', '.join(SOURCES)}")
+        check_source(self.source)
         if (self.source == "disparity") != (self.disparity is not None):
             raise StageError("--supervision disparity and --disparity DIR belong together; give both or neither")
         if self.disparity is not None and not self.disparity.is_dir():
@@ -47,6 +53,15 @@ class Supervision:
                 "--supervision layers: no layers are stated for this data set (bench/sims/classes.py has them for "
                 "Cityscapes and the synthetic scenes); use --supervision canvas, or --disparity DIR"
             )
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """What a stage that learns from it has read: names, sizes and times of the disparity files."""
+        if self.disparity is None:
+            return {}
+        found = [(path, path.stat()) for path in sorted(self._files.values())]
+        lines = [f"{path.relative_to(self.disparity)} {stat.st_size} {stat.st_mtime_ns}\n" for path, stat in found]
+        return {"disparity": hashlib.sha256("".join(lines).encode()).hexdigest()}
 
     @property
     def planar(self) -> Sequence[int]:

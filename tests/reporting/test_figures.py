@@ -95,10 +95,12 @@ def test_a_partial_study_draws_what_it_has(partial: FakeStore, caught: Caught, t
 def test_rows_that_are_the_same_trainings_are_one_marker_with_both_names(tmp_path: Path, caught: Caught) -> None:
     fake = FakeStore(make_study(), Store(tmp_path / "store"))
     first, *rest = fake.study.rows
-    fake.study = replace(fake.study, rows=(first, *rest, replace(first, label="the same by another name")))
+    long = replace(rest[0], label="a row with a long name and hyphens here-and-there")
+    fake.study = replace(fake.study, rows=(first, long, *rest[1:], replace(first, label="the same by another name")))
     fake.done(first.label, 0, parameters=1_234_567, mIoU=43.25)
-    fake.done(rest[0].label, 0, parameters=999_600, mIoU=43.25)
+    fake.done(long.label, 0, parameters=999_600, mIoU=43.25)
     study_plots(fake.study, fake.store, study_tables(fake.study, fake.store), tmp_path / "out")
+    assert any(text.startswith(long.label) for text in caught.texts("score_vs_parameters")), "names stay whole"
     texts = [text.replace("\n", " ") for text in caught.texts("score_vs_parameters")]
     assert f"{first.label} = the same by another name" in texts
     assert not {first.label, "the same by another name"} & set(texts)

@@ -135,6 +135,7 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     shutil.copytree(banked.folder, tmp_path / "here")
     here = replace(banked, folder=tmp_path / "here")
     monkeypatch.setattr(arranging, "SURE_MARGIN", 0.0)
+    monkeypatch.setattr(arranging, "LEAST_DRAWS", 0)
     record, _ = train_order(here, BRIEF, width=2, source="layers", device="cpu")
     classes = here.classes
     touching = Counter[tuple[int, int]]()
@@ -153,8 +154,10 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     def order(told: set[tuple[int, int]]) -> tuple[list[int], int]:
         monkeypatch.setattr(arranging, "read_told", lambda _: told)
         made, _ = arrange(here, Choice(split="train"), device="cpu", again=True)
+        unsure.append(made.notes["neighbours_unsure"])
         return read_order(here, Choice(split="train"))[0].tolist(), made.notes["neighbours_judged"]
 
+    unsure: list[int] = []
     silent, judged = order(set())
     assert judged == 0
     dataset, start = here.open("train"), 0
@@ -169,8 +172,9 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     assert judged == touching.total()
     assert heard != silent
     monkeypatch.setattr(arranging, "SURE_MARGIN", 100.0)
-    unsure, judged = order(set(touching))
-    assert (unsure, judged) == (silent, 0), "what the network is not sure of is left to the sizes"
+    assert set(unsure) == {0}
+    assert order(set(touching)) == (silent, 0), "what the network is not sure of is left to the sizes"
+    assert unsure[-1] == touching.total()
 
 
 def test_a_network_of_another_method_is_not_taken(banked: Workspace, tmp_path: Path) -> None:

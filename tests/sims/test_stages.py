@@ -299,7 +299,11 @@ def test_the_nearness_of_layers_and_of_disparity(banked: Workspace, tmp_path: Pa
     assert np.array_equal(read.nearness(_sample(labels, None))[0], [np.nan, 1.0, 2.0, 2.0], equal_nan=True)
     with pytest.raises(StageError, match=r"nothing for sample other among 1 png files; expected other_disparity.png"):
         read.nearness(replace(_sample(labels, None), id="other"))
+    before = read.inputs
+    assert Supervision(source="disparity", classes=classes, disparity=tmp_path).inputs == before
     Image.fromarray(np.zeros((1, 4), np.uint8)).save(tmp_path / "town_000001_disparity.png")
+    assert Supervision(source="disparity", classes=classes, disparity=tmp_path).inputs != before, "another file"
+    assert Supervision(source="canvas", classes=classes).inputs == {}
     with pytest.raises(StageError, match=r"mode L; disparity files are 16-bit grey"):
         Supervision(source="disparity", classes=classes, disparity=tmp_path).nearness(_sample(labels, None))
 
