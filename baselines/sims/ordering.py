@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import bdtrc
 
 MIN_BOUNDARY_PX = 4
 """Shorter shared boundaries are touching corners, not neighbours (reconstruction)."""
@@ -96,6 +97,27 @@ def draw_pair(
         drawn[mask] = palette[number]
     both = np.concatenate([drawn, palette[classes]], axis=2)
     return np.ascontiguousarray(both.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+
+
+def margin_that_pays(
+    margins: NDArray[np.floating], right: NDArray[np.bool_], larger_behind: NDArray[np.bool_], *, level: float = 0.05
+) -> float:
+    """From which margin on a judge of pairs is worth more than the rule "the larger goes behind"; infinity for never.
+
+    (P,) pairs of which the order is known: how clear the judge's answer was, whether it was right, whether the rule
+    is. Of the pairs on which the two differ with at least that margin the judge must win more than half, by a one-sided
+    sign test at ``level``; of all margins that pass, the one from which it wins most (reconstruction).
+    """
+    differ = right != larger_behind
+    clearest_first = np.argsort(-margins[differ], kind="stable")
+    sorted_margins, won = margins[differ][clearest_first], right[differ][clearest_first].cumsum()
+    judged = np.arange(1, len(won) + 1)
+    by_chance = np.where(won > 0, bdtrc(np.maximum(won, 1) - 1, judged, 0.5), 1.0)  # so many or more
+    last_of_equals = np.append(sorted_margins[1:] != sorted_margins[:-1], True)[: len(won)]
+    passing = np.flatnonzero((by_chance <= level) & last_of_equals)
+    if not len(passing):
+        return float("inf")
+    return float(sorted_margins[passing[np.argmax((2 * won - judged)[passing])]])
 
 
 def back_to_front(

@@ -235,7 +235,7 @@ def train_order(
     overlap, the one belongs in front that has the map's class at more of the pixels (canvas). Or the stated layers of
     classes do.
     """
-    from bench.sims.arranging import train_order as stage
+    from bench.sims.ordering import train_order as stage
     from bench.sims.supervision import check_source
 
     if supervision is not None:

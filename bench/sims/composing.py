@@ -15,9 +15,10 @@ from baselines.sims.canvas import Canvas, Piece, agreement, class_counts, elide,
 from baselines.sims.segments import find_segments
 from bench.atomic import written_beside
 from bench.data.dataset import Dataset
-from bench.sims.arranging import order_verb, read_order, trained_order
+from bench.sims.arranging import order_verb, read_order
 from bench.sims.bank import Bank, open_bank
 from bench.sims.classes import SimsClasses
+from bench.sims.ordering import trained_order
 from bench.sims.retrieval import read_retrieved
 from bench.sims.stage import (
     Arrays,

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.sims.canvas import IDENTITY, source_pixels
-from bench.sims.arranging import arrange, train_order
+from bench.sims.arranging import arrange
 from bench.sims.bank import open_bank
 from bench.sims.composing import compose, shares
 from bench.sims.learning import Learning
+from bench.sims.ordering import train_order
 from bench.sims.retrieval import query_segments, read_retrieved, retrieve
 from bench.sims.stage import load_arrays
 from bench.sims.transforming import read_transformation, train_transformation, transform

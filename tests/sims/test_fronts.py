@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from baselines.sims.canvas import IDENTITY, Piece, paste
 from baselines.sims.ordering import gain_in_front
 from bench.sims import alike, fronts
-from bench.sims.arranging import LEAST_DRAWS, drawn_by, told_pairs
 from bench.sims.bank import Bank, build_bank, open_bank
 from bench.sims.fronts import known_pairs, learned_segments, neighbours
+from bench.sims.ordering import LEAST_DRAWS, drawn_by, told_pairs
 from bench.sims.stage import Progress
 from bench.sims.supervision import Supervision
 from bench.sims.workspace import Workspace

@@ -17,11 +17,12 @@ from baselines.sims.networks import TransformationNetwork, initialize
 from baselines.sims.ordering import boundaries
 from baselines.sims.segments import find_segments
 from baselines.sims.settings import TransformationSettings
-from bench.sims import arranging
-from bench.sims.arranging import arrange, read_order, read_told, train_order
+from bench.sims import arranging, ordering
+from bench.sims.arranging import arrange, read_order
 from bench.sims.bank import build_bank, open_bank
 from bench.sims.composing import compose
 from bench.sims.learning import NETWORK_FILE, Learning
+from bench.sims.ordering import Heard, read_heard, train_order
 from bench.sims.retrieval import query_segments, retrieve
 from bench.sims.stage import RECORD, StageError
 from bench.sims.transforming import (
@@ -134,8 +135,8 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     """A network that was told of no pair of classes says nothing; one told of a pair is asked about that pair."""
     shutil.copytree(banked.folder, tmp_path / "here")
     here = replace(banked, folder=tmp_path / "here")
-    monkeypatch.setattr(arranging, "SURE_MARGIN", 0.0)
-    monkeypatch.setattr(arranging, "LEAST_DRAWS", 0)
+    monkeypatch.setattr(ordering, "LEAST_DRAWS", 0)
+    monkeypatch.setattr(ordering, "held_back", lambda _: np.zeros(0, np.int64))
     record, _ = train_order(here, BRIEF, width=2, source="layers", device="cpu")
     classes = here.classes
     touching = Counter[tuple[int, int]]()
@@ -145,16 +146,16 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
             one, other = sorted(queried.classes[[each.first, each.second]].tolist())
             touching[one, other] += one != other
     assert record.notes["pairs"] > touching.total(), "segments too small to be asked for are learned from too"
-    told = read_told(record.folder)
+    told = read_heard(record.folder).told
     assert len(told) == record.notes["pairs_of_classes"] > 0
     layer_of = {number: place for place, layer in enumerate(classes.layers) for number in layer}
     top = {classes.names.index(name) for name in ("tree", "building", "car")}
     assert all(layer_of[one] != layer_of[other] or {one, other} <= top for one, other in told)
 
-    def order(told: set[tuple[int, int]]) -> tuple[list[int], int]:
-        monkeypatch.setattr(arranging, "read_told", lambda _: told)
+    def order(told: set[tuple[int, int]], margin: float = 0.0) -> tuple[list[int], int]:
+        monkeypatch.setattr(arranging, "read_heard", lambda _: Heard(told=frozenset(told), margin=margin))
         made, _ = arrange(here, Choice(split="train"), device="cpu", again=True)
-        unsure.append(made.notes["neighbours_unsure"])
+        unsure.append(made.notes["neighbours_left_to_size"])
         return read_order(here, Choice(split="train"))[0].tolist(), made.notes["neighbours_judged"]
 
     unsure: list[int] = []
@@ -171,9 +172,8 @@ def test_what_the_ordering_network_was_not_told_about_the_larger_goes_behind(
     heard, judged = order(set(touching))
     assert judged == touching.total()
     assert heard != silent
-    monkeypatch.setattr(arranging, "SURE_MARGIN", 100.0)
     assert set(unsure) == {0}
-    assert order(set(touching)) == (silent, 0), "what the network is not sure of is left to the sizes"
+    assert order(set(touching), 100.0) == (silent, 0), "what the network does not judge clearly is left to the sizes"
     assert unsure[-1] == touching.total()
 
 
@@ -181,7 +181,7 @@ def test_a_network_of_another_method_is_not_taken(banked: Workspace, tmp_path: P
     shutil.copytree(banked.folder, tmp_path / "older")
     older, own = replace(banked, folder=tmp_path / "older"), Choice(split="train")
     retrieve(older, own)
-    for train, folder in ((train_transformation, NETWORK_FOLDER), (train_order, arranging.NETWORK_FOLDER)):
+    for train, folder in ((train_transformation, NETWORK_FOLDER), (train_order, ordering.NETWORK_FOLDER)):
         record, _ = train(older, BRIEF, width=2, device="cpu")
         data = json.loads((record.folder / RECORD).read_text())
         data["settings"].pop("method")

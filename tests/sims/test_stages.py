@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from bench.data.dataset import Sample
-from bench.sims.arranging import arrange, train_order
+from bench.sims.arranging import arrange
 from bench.sims.bank import build_bank, open_bank
 from bench.sims.composing import compose, read_canvas
 from bench.sims.learning import METRICS_FILE, NETWORK_FILE, Learning, device_of, learn
+from bench.sims.ordering import train_order
 from bench.sims.retrieval import query_segments, read_retrieved, retrieve
 from bench.sims.stage import Stage, StageError, in_parts, read_record, run_stage
 from bench.sims.supervision import Supervision
