@@ -7,24 +7,26 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from baselines.sims.canvas import IDENTITY
 from baselines.sims.networks import TransformationNetwork, initialize
 from baselines.sims.ordering import boundaries
 from baselines.sims.segments import find_segments
 from baselines.sims.settings import TransformationSettings
-from bench.sims import arranging, ordering
+from bench.sims import arranging, fronts, ordering
 from bench.sims.arranging import arrange, read_order
-from bench.sims.bank import build_bank, open_bank
+from bench.sims.bank import Bank, build_bank, open_bank
 from bench.sims.composing import compose
 from bench.sims.learning import NETWORK_FILE, Learning
 from bench.sims.ordering import Heard, read_heard, train_order
 from bench.sims.retrieval import query_segments, retrieve
-from bench.sims.stage import RECORD, StageError
+from bench.sims.stage import RECORD, Record, StageError
 from bench.sims.transforming import (
     NETWORK_FOLDER,
     begin_from,
@@ -211,3 +213,59 @@ def test_canvases_are_not_made_with_what_an_earlier_network_said(banked: Workspa
     train_transformation(here, longer, width=2, device="cpu")
     with pytest.raises(StageError, match=r"another network than .*transformation-network .*sims transform --split"):
         compose(here, own)
+
+
+def test_a_fifth_of_the_pictures_is_held_back_and_none_of_a_single_one() -> None:
+    for count, wanted in ((1, 0), (2, 1), (6, 1), (50, 10), (2975, 100)):
+        pictures = np.arange(count) * 3
+        back = ordering.held_back(pictures)
+        assert len(back) == wanted
+        assert set(back) <= set(pictures)
+        assert (back == ordering.held_back(pictures)).all()
+
+
+def test_pictures_held_back_are_not_learned_from_and_decide_who_is_heard(
+    banked: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that knows the truth is heard, one that says the opposite never is."""
+    shutil.copytree(banked.folder, tmp_path / "here")
+    here = replace(banked, folder=tmp_path / "here")
+    drawn: set[int] = set()
+    example = ordering._example
+
+    def seen(workspace: Workspace, bank: Bank, pair: NDArray[np.int64], *rest: Any) -> Any:
+        drawn.add(int(pair[0]))
+        return example(workspace, bank, pair, *rest)
+
+    monkeypatch.setattr(ordering, "_example", seen)
+    monkeypatch.setattr(ordering, "LEAST_DRAWS", 0)
+    monkeypatch.setattr(ordering, "held_back", lambda _: np.array([1, 4]))
+    truth: dict[tuple[float, ...], float] = {}
+    known = fronts.known_pairs
+
+    def remembered(*arguments: Any) -> Any:
+        pairs, weights = known(*arguments)
+        for index, one, other, front, *_ in pairs.tolist():
+            truth[float(index), one, other] = 1.0 if front == one else -1.0
+        return pairs, weights
+
+    monkeypatch.setattr(ordering, "known_pairs", remembered)
+    maps = {open_bank(here)[0].class_map(index).tobytes(): float(index) for index in range(6)}
+
+    def record_of(sign: float) -> Record:
+        def ahead(_: Any, __: Any, of_map: NDArray[Any], ___: Any, pair: tuple[int, int], *rest: Any) -> float:
+            return sign * truth[maps[of_map.tobytes()], pair[0], pair[1]]
+
+        monkeypatch.setattr(ordering, "ahead_by", ahead)
+        return train_order(here, replace(BRIEF, steps=60), width=2, device="cpu", again=True)[0]
+
+    knows = record_of(1.0)
+    assert drawn
+    assert not drawn & {1, 4}
+    assert read_heard(knows.folder).margin == 1.0
+    counts = knows.notes["of_those"]
+    assert counts["network right"] == counts["pairs"] > counts["larger behind right"] > 0
+    wrong = record_of(-1.0)
+    assert wrong.notes["of_those"]["network right"] == 0
+    assert read_heard(wrong.folder).margin == np.inf
+    assert wrong.notes["heard_from"] == "never: it knows no better than the sizes"

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from baselines.sims.canvas import IDENTITY, Canvas, Piece, agreement, class_counts, elide, paste
-from baselines.sims.ordering import back_to_front, boundaries, draw_pair, in_front
+from baselines.sims.ordering import back_to_front, boundaries, draw_pair, in_front, margin_that_pays
 from baselines.sims.segments import SegmentRule, find_segments, merge_thin
 from baselines.sims.simulate import Found, out_of_place, simulated_canvas, transfer_colours
 from bench.sims.composing import shares
@@ -72,6 +72,37 @@ def test_the_nearer_side_of_a_boundary_is_in_front_but_for_planar_classes() -> N
     assert in_front(shared, near, classes, planar=(4, 5)) == 0
     assert in_front(shared, np.zeros(SIZE), classes) is None
     assert in_front(shared, np.full(SIZE, np.nan), classes) is None
+
+
+def test_a_judge_is_heard_from_the_margin_from_which_it_beats_the_sizes() -> None:
+    def from_on(won: list[int], margins: list[float] | None = None) -> float:
+        """Where judge and sizes differ, the clearest answers first: 1 the judge is right, 0 the sizes are."""
+        right = np.array(won, bool)
+        clear = np.array(margins if margins is not None else range(len(won), 0, -1), np.float64)
+        return margin_that_pays(clear, right, ~right)
+
+    assert from_on([1] * 6) == np.inf, "6 of 6 come by chance once in 64"
+    assert from_on([1] * 7) == 1.0, "7 of 7 once in 128"
+    assert from_on([1] * 9 + [0] * 5) == 6.0, "not further than where it wins"
+    assert from_on([0] * 3 + [1] * 12) == np.inf, "12 of 15 come by chance once in 57"
+    assert from_on([0] * 3 + [1] * 14) == 1.0, "14 of 17 once in 157"
+    assert from_on([1, 0] * 40) == np.inf
+    assert from_on([]) == np.inf
+    assert from_on([1] * 8 + [0] * 8, [2.0] * 16) == np.inf, "equal margins are taken or left together"
+    assert from_on([1] * 8 + [0], [2.0] * 8 + [1.0]) == 2.0
+    same = np.ones(30, bool)
+    assert margin_that_pays(np.arange(30.0), same, same) == np.inf, "where both agree nothing is to be gained"
+
+
+def test_a_judge_who_guesses_is_seldom_heard() -> None:
+    rng = np.random.default_rng(0)
+    heard = 0
+    for _ in range(500):
+        right = rng.random(200) < 0.5
+        heard += bool(np.isfinite(margin_that_pays(rng.random(200), right, ~right)))
+    assert 0.02 * 500 < heard < 0.13 * 500, "1 % for each of many margins"
+    better = rng.random(200) < 0.8
+    assert margin_that_pays(np.ones(200), better, ~better) == 1.0
 
 
 def test_corners_and_empty_pixels_are_no_boundaries() -> None:
