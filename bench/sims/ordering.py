@@ -146,7 +146,11 @@ def _heard_from(
                 right.append((ahead > 0) == (front == one))
                 by_size.append(bool(areas[one] <= areas[other]) == (front == one))
     margin = margin_that_pays(np.array(margins), np.array(right, bool), np.array(by_size, bool))
-    said = "never: it knows no better than the sizes" if math.isinf(margin) else f"margin {margin:.3g}"
+    said = (
+        "never: the pictures held back do not show that it beats the sizes"
+        if math.isinf(margin)
+        else f"margin {margin:.3g}"
+    )
     counts = {"pairs": len(right), "network right": sum(right), "larger behind right": sum(by_size)}
     return margin, {"of_those": counts, "heard_from": said}
 
