@@ -34,8 +34,8 @@ _REAL_WITHIN = 0.6
 """The real images are on the axis if they are above the best row by at most this share of the rows' range."""
 _NAMED_MEMBERS = 3
 """Of a family of more rows, the first and the last are labelled alone."""
-_LABEL_LETTERS = 20
-"""Longer labels, of several rows, are broken into lines."""
+_NAME_LETTERS, _NAMES_LETTERS = 32, 20
+"""A longer label is broken into lines: of one name at its spaces, of several between the names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,10 +203,12 @@ def _points(material: Material, panel: Panel, metric: str) -> list[Point]:
 
 
 def _label(material: Material, point: Point) -> str:
-    """The names of the point's rows, ``A = B``, broken into lines between names."""
-    whole = "\N{NO-BREAK SPACE}"
-    names = [material.label(index).replace(" ", whole) for index in (point.index, *point.same)]
-    lines = wrap(f" ={whole}".join(names), _LABEL_LETTERS, break_long_words=False, break_on_hyphens=False)
+    """The names of the point's rows, ``A = B``, in lines."""
+    names = [material.label(index) for index in (point.index, *point.same)]
+    whole, letters = "\N{NO-BREAK SPACE}", _NAME_LETTERS
+    if len(names) > 1:
+        names, letters = [name.replace(" ", whole) for name in names], _NAMES_LETTERS
+    lines = wrap(f" ={whole}".join(names), letters, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace(whole, " ")
 
 

@@ -100,7 +100,8 @@ def test_rows_that_are_the_same_trainings_are_one_marker_with_both_names(tmp_pat
     fake.done(first.label, 0, parameters=1_234_567, mIoU=43.25)
     fake.done(long.label, 0, parameters=999_600, mIoU=43.25)
     study_plots(fake.study, fake.store, study_tables(fake.study, fake.store), tmp_path / "out")
-    assert any(text.startswith(long.label) for text in caught.texts("score_vs_parameters")), "names stay whole"
+    lines = [text for text in caught.texts("score_vs_parameters") if text.startswith("a row with")]
+    assert lines[0].split("\n")[:2] == ["a row with a long name and", "hyphens here-and-there†"], "broken at spaces"
     texts = [text.replace("\n", " ") for text in caught.texts("score_vs_parameters")]
     assert f"{first.label} = the same by another name" in texts
     assert not {first.label, "the same by another name"} & set(texts)
