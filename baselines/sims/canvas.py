@@ -60,8 +60,9 @@ def source_pixels(theta: NDArray[np.float64], size: tuple[int, int]) -> tuple[ND
     height, width = size
     x = (2 * np.arange(width) + 1) / width - 1
     y = (2 * np.arange(height) + 1) / height - 1
-    columns = theta[0, 0] * x[None] + theta[0, 1] * y[:, None] + theta[0, 2]
-    rows = theta[1, 0] * x[None] + theta[1, 1] * y[:, None] + theta[1, 2]
+    # Without shear a column decides the columns and a row the rows, for all pixels at once.
+    columns = theta[0, 0] * x[None] + (theta[0, 1] * y[:, None] if theta[0, 1] else 0.0) + theta[0, 2]
+    rows = (theta[1, 0] * x[None] if theta[1, 0] else 0.0) + theta[1, 1] * y[:, None] + theta[1, 2]
     column = np.rint(((columns + 1) * width - 1) / 2).astype(np.int64)
     row = np.rint(((rows + 1) * height - 1) / 2).astype(np.int64)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)

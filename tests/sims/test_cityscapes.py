@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.sims.arranging import arrange
@@ -78,10 +79,11 @@ def test_random_retrieval_is_much_worse_than_the_best_overlap(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_transformation_and_retrieval_help_on_pictures_that_no_network_saw(tmp_path: Path) -> None:
+def test_transformation_retrieval_and_order_help_on_pictures_that_no_network_saw(tmp_path: Path) -> None:
     """Networks of an eighth of the width learn from 4 real pictures and are judged on the other 4.
 
-    Briefer than what docs/sims.md reports. That the order helps is not claimed: it lies within the noise.
+    Briefer than what docs/sims.md reports. Canvases in the order that the stage gives are compared with those in 10
+    random ones. From so few pictures the ordering network is not heard, and the larger segments go behind.
     """
     trial = run_trial(
         system(tmp_path / "work", (64, 128)),
@@ -90,13 +92,16 @@ def test_transformation_and_retrieval_help_on_pictures_that_no_network_saw(tmp_p
         transformation=Learning(steps=100, rate=1e-3),
         ordering=Learning(steps=200, rate=1e-4),
         width=8,
-        order_seeds=(0, 1),
+        order_seeds=range(10),
     )
     covered = {name: scores["covered"] for name, scores in trial.scores.items()}
-    for seed in (0, 1):
+    for seed in range(10):
         assert covered[f"random order, order {seed}"] == covered["full"], "an order hides segments, it moves none"
     agreement = {name: scores["label_agreement"] for name, scores in trial.scores.items()}
     assert agreement["identity"] < agreement["full"] - 5, agreement
     assert agreement["random retrieval"] < agreement["full"] - 5, agreement
+    for score in ("label_agreement", "label_miou"):
+        orders = np.array([trial.scores[f"random order, order {seed}"][score] for seed in range(10)])
+        assert trial.scores["full"][score] > orders.mean() + 1.5 * orders.std(ddof=1), (score, orders)
     assert (trial.after >= trial.before).all(), "the choice among the placed has the first where it was"
     assert trial.after.mean() > trial.before.mean() + 0.2
