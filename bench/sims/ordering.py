@@ -63,7 +63,8 @@ def train_order(
     """Train the ordering network on the training split's neighbours. Returns (record, whether it had to be trained).
 
     A step has one pair, drawn by its weight (``known_pairs``), half of them mirrored. The pairs of classes that it was
-    told about are kept (``told_pairs``): what the network says of others is noise. Nothing of the training pictures
+    told about are kept (``told_pairs``): what the network says of others is noise. Some pictures are held back; they
+    tell from which margin on it is heard (``margin_that_pays``), if at all. Nothing of the training pictures
     ``leave_out`` (sample ids) is seen. ``source`` is by default the disparity where there is any, else the canvas.
     Raises StageError for an id that is not there.
     """
@@ -74,20 +75,7 @@ def train_order(
     supervision = Supervision(source=source, classes=classes, disparity=disparity)
     settings = OrderingSettings(classes=classes.count, width=width)
     where = device_of(device)
-    stage = Stage(
-        name="train-order",
-        folder=workspace.place(NETWORK_FOLDER),
-        settings={
-            "method": METHOD,
-            "network": asdict(settings),
-            "supervision": source,
-            "disparity": str(disparity) if disparity else None,
-            "leave_out": sorted(leave_out),
-            **asdict(learning),
-        },
-        inputs={"bank": bank_record.content, **supervision.inputs},
-        growing=("steps",),
-    )
+    stage = _stage(workspace, bank_record, supervision, settings, learning, leave_out)
 
     def work() -> Mapping[str, Any]:
         train = workspace.open("train")
@@ -117,6 +105,30 @@ def train_order(
     return run_stage(stage, work, again=again)
 
 
+def _stage(
+    workspace: Workspace,
+    bank: Record,
+    supervision: Supervision,
+    settings: OrderingSettings,
+    learning: Learning,
+    leave_out: Sequence[str],
+) -> Stage:
+    return Stage(
+        name="train-order",
+        folder=workspace.place(NETWORK_FOLDER),
+        settings={
+            "method": METHOD,
+            "network": asdict(settings),
+            "supervision": supervision.source,
+            "disparity": str(supervision.disparity) if supervision.disparity else None,
+            "leave_out": sorted(leave_out),
+            **asdict(learning),
+        },
+        inputs={"bank": bank.content, **supervision.inputs},
+        growing=("steps",),
+    )
+
+
 def held_back(pictures: NDArray[np.int64]) -> NDArray[np.int64]:
     """Those of the training's pictures that it does not learn from; none of a single one."""
     count = min(max(1, round(HELD_BACK_SHARE * len(pictures))), MOST_HELD_BACK, len(pictures) - 1)
@@ -144,7 +156,7 @@ def _heard_from(
                 ahead = ahead_by(workspace, network, of_map, segments, (one, other), device)
                 margins.append(abs(ahead))
                 right.append((ahead > 0) == (front == one))
-                by_size.append(bool(areas[one] <= areas[other]) == (front == one))
+                by_size.append(bool(areas[one] < areas[other]) == (front == one))  # as back_to_front has equals
     margin = margin_that_pays(np.array(margins), np.array(right, bool), np.array(by_size, bool))
     said = (
         "never: the pictures held back do not show that it beats the sizes"
