@@ -142,7 +142,7 @@ def _row_notes(study: Study, measured: Sequence[MeasuredRow]) -> list[str]:
             "were judged here by the same protocol."
         )
     notes += [
-        f"⊕ external, {item.label}: pictures made outside this project and imported ({item.imported.told})."
+        f"⊕ external, {item.label}: imported pictures, which no run of the store made ({item.imported.told})."
         for item in measured
         if item.imported is not None
     ]
