@@ -73,12 +73,10 @@ def store_in(folder: Path) -> Store:
     return Store(folder)
 
 
-def store_to_read(folder: Path) -> Store:
-    """The store in ``folder``; says so where there is none yet, for then everything is pending."""
-    opened = store_in(folder)
-    if not folder.exists():
-        print(f"note: there is no store at {folder} yet, so everything is pending (--store DIR)", file=sys.stderr)
-    return opened
+def tell_if_missing(store: Store) -> None:
+    """Say so where there is no such store yet, for then everything is pending."""
+    if not store.root.exists():
+        print(f"note: there is no store at {store.root} yet, so everything is pending (--store DIR)", file=sys.stderr)
 
 
 def console_here() -> Console:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import DataOption, SeedsOption, console_here, store_in, store_to_read, study_of
+from bench.cli.common import DataOption, SeedsOption, console_here, store_in, study_of, tell_if_missing
 from bench.cli.options import DEFAULT_STORE, StoreOption
 
 
@@ -45,11 +45,12 @@ def site(
     from bench.launching.progress import ProgressLine
     from bench.reporting.site.build import write_site
 
-    opened, console = store_to_read(store), console_here()
+    opened, console = store_in(store), console_here()
     doubled = sorted({name for name in study_names if study_names.count(name) > 1})
     if doubled:
         raise ValueError(f"study {', '.join(doubled)} is named twice; name every study once")
     studies = [study_of(name, data, seeds, opened, as_last_run=True) for name in study_names]
+    tell_if_missing(opened)
     with ProgressLine(console, "site") as line:
         pages = write_site(studies, opened, out, title=title, samples=samples, progress=line.update)
     console.print("written:", highlight=False)

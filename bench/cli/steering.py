@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, store_to_read, study_of
+from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, study_of, tell_if_missing
 from bench.cli.options import (
     DEFAULT_STORE,
     DeviceOption,
@@ -72,8 +72,9 @@ def status(
     if every <= 0:
         raise ValueError(f"--every is {every}; it must be greater than 0")
     view = View.of(states, page, everything)
-    opened = store_to_read(store)
+    opened = store_in(store)
     reader = StatusReader(study_of(name, data, seeds, opened, as_last_run=True), opened)
+    tell_if_missing(opened)
     asking = Asking(opened, accounting_of(profile))
 
     def look(wait_s: float) -> Look:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli import gallery_options
-from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, store_to_read, study_of
+from bench.cli.common import DataOption, SeedsOption, StudyArgument, console_here, store_in, study_of, tell_if_missing
 from bench.cli.here import finish, run_inline_here, run_local_here, write_report
 from bench.cli.options import (
     DEFAULT_STORE,
@@ -196,8 +196,9 @@ def report(
     from bench.reporting.garbage import garbage_kept
     from bench.reporting.options import ReportOptions
 
-    opened = store_to_read(store)
+    opened = store_in(store)
     study = study_of(name, data, seeds, opened)
+    tell_if_missing(opened)
     options = ReportOptions(interval=interval.value, cost=cost, mix_protocols=mix_protocols, external=external)
     with garbage_kept():
         if form == "all" and compare is None and not orderings:
