@@ -32,27 +32,14 @@ def overlapping(
     return np.asarray(chosen[np.argsort(-found, kind="stable")])
 
 
-def find_overlapping(
-    bank: Bank,
-    mask: NDArray[np.bool_],
-    label: int,
-    own: int,
-    rng: np.random.Generator,
-    left_out: NDArray[np.int64] | None = None,
-) -> int | None:
-    """The number of the first that ``overlapping`` finds; None where there is none."""
-    numbers = overlapping(bank, mask, label, own, rng, left_out)
-    return int(numbers[0]) if len(numbers) else None
-
-
 def finder(bank: Bank, own: int) -> Finder:
-    """``find_overlapping`` as the simulation of canvases wants it."""
+    """The best that ``overlapping`` finds, as the simulation of canvases wants it."""
 
     def find(mask: NDArray[np.bool_], label: int, rng: np.random.Generator) -> Found | None:
-        number = find_overlapping(bank, mask, label, own, rng)
-        if number is None:
+        numbers = overlapping(bank, mask, label, own, rng)
+        if not len(numbers):
             return None
-        found = bank.mask(number)
-        return Found(mask=found, colours=bank.image(int(bank.image_of[number]))[found])
+        found = bank.mask(int(numbers[0]))
+        return Found(mask=found, colours=bank.image(int(bank.image_of[numbers[0]]))[found])
 
     return find

@@ -187,7 +187,7 @@ def _example(
     index, one, other, front, *_ = pair.tolist()
     of_map = bank.class_map(index)
     segments = learned_segments(workspace, of_map)
-    drawn = _drawn(workspace, of_map, segments, [(one, other)], device)
+    drawn = _drawn(workspace, of_map, segments, (one, other), device)
     if rng.random() < MIRRORED_SHARE:
         drawn = drawn.flip(3)
     return drawn, torch.tensor([int(segments.classes[front])], device=device)
@@ -221,15 +221,12 @@ def _drawn(
     workspace: Workspace,
     of_map: NDArray[Any],
     segments: Segments,
-    pairs: list[tuple[int, int]],
+    pair: tuple[int, int],
     device: torch.device,
 ) -> Tensor:
-    """Pairs of segments as the network sees them, (N, 6, H, W)."""
-    each = [
-        draw_pair(of_map, segments.masks[list(pair)], segments.classes[list(pair)].tolist(), workspace.classes.palette)
-        for pair in pairs
-    ]
-    return torch.from_numpy(np.stack(each)).to(device)
+    """A pair of segments as the network sees it, (1, 6, H, W)."""
+    masks, classes = segments.masks[list(pair)], segments.classes[list(pair)].tolist()
+    return torch.from_numpy(draw_pair(of_map, masks, classes, workspace.classes.palette))[None].to(device)
 
 
 @torch.no_grad()
@@ -242,7 +239,7 @@ def ahead_by(
     device: torch.device,
 ) -> float:
     """By how much the network scores the class of the first of a pair of segments higher: it is in front above 0."""
-    logits = network(_drawn(workspace, of_map, segments, [pair], device))[0]
+    logits = network(_drawn(workspace, of_map, segments, pair, device))[0]
     one, other = (float(logits[int(segments.classes[number])]) for number in pair)
     return one - other
 

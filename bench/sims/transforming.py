@@ -17,7 +17,7 @@ from baselines.sims.losses import placement_losses
 from baselines.sims.networks import TransformationNetwork, initialize, transformed
 from baselines.sims.settings import TransformationSettings
 from baselines.sims.simulate import out_of_place, placed, random_affine
-from bench.sims.alike import find_overlapping
+from bench.sims.alike import overlapping
 from bench.sims.bank import Bank, open_bank
 from bench.sims.learning import Learning, device_of, learn, load_network, pictures_called, read_trained
 from bench.sims.retrieval import TOP, query_segments, read_retrieved
@@ -79,7 +79,8 @@ def training_pair(bank: Bank, number: int, rng: np.random.Generator, left_out: N
     """
     own, label = int(bank.image_of[number]), int(bank.class_of[number])
     image, mask = bank.image(own), bank.mask(number)
-    best = find_overlapping(bank, mask, label, own, rng, left_out)
+    alike = overlapping(bank, mask, label, own, rng, left_out)
+    best = int(alike[0]) if len(alike) else None
     if best is None or rng.random() < SIMULATED_SHARE:
         other = out_of_place(image, mask, bank.mask(best) if best is not None else None, rng)
     else:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from baselines.sims.canvas import IDENTITY, Piece, paste
 from baselines.sims.ordering import gain_in_front
 from bench.sims import alike, fronts
-from bench.sims.bank import Bank, build_bank, open_bank
+from bench.sims.bank import Bank, open_bank
 from bench.sims.fronts import known_pairs, learned_segments, neighbours
 from bench.sims.ordering import LEAST_DRAWS, drawn_by, told_pairs
-from bench.sims.stage import Progress
 from bench.sims.supervision import Supervision
 from bench.sims.workspace import Workspace
 
@@ -23,28 +22,12 @@ NOBODY = np.zeros(0, np.int64)
 SIZE = (16, 24)
 
 
-def silent(*_: object) -> None:
-    return None
-
-
-SILENT: Progress = silent
-
-
-@pytest.fixture(scope="module")
-def banked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder = tmp_path_factory.mktemp("sims")
-    made = Workspace(folder=folder, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(6, 2))
-    made.write()
-    build_bank(made, workers=1)
-    return made
-
-
 def pairs_of(
     workspace: Workspace, path: Path, left_out: NDArray[np.int64] = NOBODY, source: str = "canvas"
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     supervision = Supervision(source=source, classes=workspace.classes)  # type: ignore[arg-type]
     bank, train = open_bank(workspace)[0], workspace.open("train")
-    return known_pairs(workspace, bank, train, supervision, left_out, path, SILENT)
+    return known_pairs(workspace, bank, train, supervision, left_out, path, lambda *_: None)
 
 
 def test_what_is_gained_in_front_is_what_canvases_of_both_orders_differ_by() -> None:

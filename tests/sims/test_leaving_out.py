@@ -41,15 +41,6 @@ from tests.sims.leave_out import overlap
 BRIEF = Learning(steps=2)
 
 
-@pytest.fixture(scope="module")
-def banked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    folder = tmp_path_factory.mktemp("sims")
-    made = Workspace(folder=folder, dataset="synthetic", root=None, size=(64, 64), min_area_px=1500, images=(6, 2))
-    made.write()
-    build_bank(made, workers=1)
-    return made
-
-
 def test_no_pair_is_made_with_a_picture_left_out(banked: Workspace) -> None:
     bank, _ = open_bank(banked)
     sky = banked.classes.names.index("sky")
